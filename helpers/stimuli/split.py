@@ -1,0 +1,41 @@
+"""What the shipped models never saw in training: pairs of objects, and places of objects.
+
+One in eight pairs never shares a training scene. Each object is never put into three cells of
+the 4 x 4 grid. A *held-out* question is about a held-out pair, both at held-out cells.
+"""
+
+import random
+from functools import lru_cache
+
+from helpers.stimuli.sprites import OBJECTS
+
+GRID = 4
+_NUMBER = {name: number for number, name in enumerate(OBJECTS)}
+
+
+def is_held_out_pair(first: str, second: str) -> bool:
+    """Tell whether the two objects never appear together in training."""
+    return first != second and (_NUMBER[first] + _NUMBER[second]) % 8 == 5
+
+
+@lru_cache
+def held_out_pairs() -> tuple[tuple[str, str], ...]:
+    """All pairs that never appear together in training."""
+    return tuple(
+        (first, second)
+        for index, first in enumerate(OBJECTS)
+        for second in OBJECTS[index + 1 :]
+        if is_held_out_pair(first, second)
+    )
+
+
+@lru_cache
+def held_out_cells(name: str) -> frozenset[tuple[int, int]]:
+    """The (row, column) cells of the 4 x 4 grid in which training never puts the object."""
+    chosen = random.Random(f"held out: {name}").sample(range(GRID * GRID), 3)
+    return frozenset(divmod(cell, GRID) for cell in chosen)
+
+
+def cell_of(x: float, y: float, grid: int = GRID) -> tuple[int, int]:
+    """Return the (row, column) of the grid cell that holds the point."""
+    return min(int(y * grid), grid - 1), min(int(x * grid), grid - 1)

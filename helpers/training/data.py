@@ -1,0 +1,136 @@
+"""Batches: scenes drawn on the fly, several texts packed behind each image.
+
+A row is one image and as many segments as fit. Each segment sees the image and itself, and its
+positions restart right after the image, so every segment is read exactly as if it stood alone
+(a test holds this). That makes a question three to four times cheaper than a sequence each.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerFast
+from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+from helpers.stimuli.sampling import sample_scene
+from helpers.stimuli.scenes import Scene
+from helpers.training.text import SEGMENTS, encode
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class SceneMix:
+    """Shares of the kinds of scenes: (share, kind, (fewest, most) objects)."""
+
+    parts: tuple[tuple[float, str, tuple[int, int]], ...]
+
+    def draw(self, generator: np.random.Generator, held_out: bool = False) -> Scene:
+        shares = np.array([share for share, _, _ in self.parts])
+        _, kind, objects = self.parts[generator.choice(len(shares), p=shares / shares.sum())]
+        return sample_scene(generator, kind, objects, held_out)
+
+
+@dataclass
+class Batch:
+    """What one training step reads.
+
+    Attributes:
+        pixels: ``[batch, 3, height, width]``, normalised as the processor does.
+        ids: ``[batch, pos]`` text tokens; image positions hold the image token.
+        positions: ``[batch, pos]``, restarting after the image in every segment.
+        mask: ``[batch, 1, pos, pos]``, True where a token may look.
+        labels: ``[batch, pos]``, the next token where it is learned, else ``IGNORED``.
+        weights: ``[batch, pos]``, the share of each label in the loss.
+        kinds: for each row, (kind, first position, end) of every segment.
+    """
+
+    pixels: torch.Tensor
+    ids: torch.Tensor
+    positions: torch.Tensor
+    mask: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+    kinds: list[list[tuple[str, int, int]]]
+
+    def to(self, device: torch.device | str) -> "Batch":
+        moved = {name: value.to(device) for name, value in vars(self).items() if name != "kinds"}
+        return Batch(**moved, kinds=self.kinds)
+
+
+def to_pixels(scenes: list[Scene], size: int) -> torch.Tensor:
+    """Draw scenes and normalise them: ``[batch, 3, size, size]``."""
+    images = np.stack([np.asarray(scene.render(size), dtype=np.float32) for scene in scenes])
+    mean, std = np.array(OPENAI_CLIP_MEAN), np.array(OPENAI_CLIP_STD)
+    images = (images / 255 - mean) / std
+    return torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))
+
+
+def pack(
+    scenes: list[Scene],
+    segments: list[list],
+    tokenizer: PreTrainedTokenizerFast,
+    image_pixels: int,
+    image_tokens: int,
+    caption_weight: float = 3.0,
+) -> Batch:
+    """Pack each scene's segments into one row behind its image."""
+    prefix = tokenizer("USER: <image>").input_ids
+    prefix = prefix[:-1] + [tokenizer.image_token_id] * image_tokens
+    start = len(prefix)
+    encoded = [[encode(segment, tokenizer) for segment in row] for row in segments]
+    length = start + max(sum(len(ids) for ids, _ in row) for row in encoded)
+    length += -length % 16
+    shape = (len(scenes), length)
+    ids = torch.full(shape, tokenizer.pad_token_id)
+    positions = torch.zeros(shape, dtype=torch.long)
+    labels = torch.full(shape, IGNORED)
+    weights = torch.zeros(shape)
+    owner = torch.full(shape, -1)
+    kinds: list[list[tuple[str, int, int]]] = []
+    for row, texts in enumerate(encoded):
+        ids[row, :start] = torch.tensor(prefix)
+        positions[row, :start] = torch.arange(start)
+        owner[row, :start] = 0
+        at = start
+        kinds.append([])
+        for number, (tokens, learned) in enumerate(texts, start=1):
+            end = at + len(tokens)
+            ids[row, at:end] = torch.tensor(tokens)
+            positions[row, at:end] = torch.arange(start, start + len(tokens))
+            owner[row, at:end] = number
+            # A learned token is the label of the position before it.
+            where = at + torch.tensor(learned[1:]).nonzero().flatten()
+            labels[row, where] = ids[row, where + 1]
+            kind = segments[row][number - 1].kind
+            importance = 1.0 if "</s>" in segments[row][number - 1].runs[-1][0] else caption_weight
+            weights[row, where] = importance / max(len(where), 1)
+            kinds[row].append((kind, at, end))
+            at = end
+    same = (owner[:, :, None] == owner[:, None, :]) | (owner[:, None, :] == 0)
+    causal = torch.ones(length, length).tril().bool()
+    mask = (same & causal)[:, None]
+    return Batch(to_pixels(scenes, image_pixels), ids, positions, mask, labels, weights, kinds)
+
+
+def draw_segments(
+    scene: Scene,
+    generator: np.random.Generator,
+    shares: dict[str, float],
+    tokenizer: PreTrainedTokenizerFast,
+    budget: int,
+) -> list:
+    """Draw segments about a scene, kinds by their shares, until the token budget is full."""
+    kinds = list(shares)
+    probabilities = np.array(list(shares.values()))
+    probabilities = probabilities / probabilities.sum()
+    drawn, used = [], 0
+    while True:
+        kind = kinds[generator.choice(len(kinds), p=probabilities)]
+        segment = SEGMENTS[kind](scene, kind, generator)
+        if segment is None:
+            continue
+        used += len(encode(segment, tokenizer)[0])
+        if used > budget and drawn:
+            return drawn
+        drawn.append(segment)

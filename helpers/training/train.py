@@ -1,0 +1,366 @@
+"""Train the shipped models from scratch.
+
+    python -m helpers.training.train tiny-llava --out checkpoints/tiny-llava
+
+First the vision tower learns what covers each patch and where it is, in the words' own embedding
+space; then everything learns to read and answer. Checkpoints (safetensors and JSON) hold all that
+is needed to go on: run the same command again and it continues. The data of a step depend on the
+seed and the step alone.
+"""
+
+import argparse
+import json
+import math
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional
+from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+
+from helpers.stimuli import questions
+from helpers.training import mechanism, vision
+from helpers.training.build import Shape, build_model
+from helpers.training.data import IGNORED, Batch, SceneMix, draw_segments, pack
+from helpers.training.tokenizer import build_tokenizer
+
+CAPTIONS = ("locate", "layout", "relations", "grounded")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run does."""
+
+    shape: Shape = Shape()
+    scenes: SceneMix = SceneMix(
+        (
+            (0.20, "grid", (2, 2)),
+            (0.12, "clutter", (1, 2)),
+            (0.48, "clutter", (3, 6)),
+            (0.20, "perspective", (2, 4)),
+        )
+    )
+    captions: tuple[str, ...] = CAPTIONS
+    caption_share: float = 0.4
+    vision_steps: int = 900
+    steps: int = 5000
+    images: int = 16
+    text_budget: int = 150
+    learning_rate: float = 2e-3
+    vision_rate: float = 0.2
+    weight_decay: float = 0.05
+    warmup: int = 100
+    decay: float = 0.3
+    evaluate_every: int = 250
+    save_every: int = 100
+    seed: int = 0
+    bfloat16: bool = True
+
+
+RECIPES = {
+    "tiny-llava": Recipe(),
+    "tiny-llava-direct": Recipe(
+        scenes=SceneMix(
+            (
+                (0.40, "grid", (2, 2)),
+                (0.30, "clutter", (1, 2)),
+                (0.10, "clutter", (3, 3)),
+                (0.20, "perspective", (2, 2)),
+            )
+        ),
+        captions=(),
+        caption_share=0.0,
+    ),
+    "smoke": Recipe(
+        shape=Shape(vision_layers=1, vision_width=32, layers=2, width=32, heads=2, mlp_width=64),
+        vision_steps=8,
+        steps=12,
+        images=4,
+        text_budget=60,
+        warmup=4,
+        evaluate_every=6,
+        save_every=5,
+        bfloat16=False,
+    ),
+}
+
+
+@dataclass
+class State:
+    """What changes while a run goes on, besides weights and the optimizers' moments."""
+
+    step: int = 0
+    seconds: float = 0.0
+    accuracy: dict[str, float] = field(default_factory=dict)
+    log: list[dict] = field(default_factory=list)
+
+
+def build_optimizers(
+    model: torch.nn.Module, extra: torch.nn.Module, recipe: Recipe
+) -> list[torch.optim.Optimizer]:
+    """Muon for the weight matrices of both towers, AdamW for all else."""
+    matrices: dict[bool, list] = {True: [], False: []}
+    others: dict[bool, list] = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        is_matrix = parameter.ndim == 2 and "embed" not in name
+        (matrices if is_matrix else others)["vision_tower" in name].append(parameter)
+
+    def groups(parts: dict[bool, list]) -> list[dict]:
+        return [{"params": parts[False], "scale": 1.0}, {"params": parts[True], "scale": None}]
+
+    decay = recipe.weight_decay
+    muon = torch.optim.Muon(
+        groups(matrices), lr=recipe.learning_rate, weight_decay=decay,
+        adjust_lr_fn="match_rms_adamw",
+    )  # fmt: skip
+    rest = groups(others)
+    rest[0]["params"] += list(extra.parameters())
+    adamw = torch.optim.AdamW(rest, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
+    return [muon, adamw]
+
+
+def set_rates(optimizers: list, rate: float, vision_scale: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (vision_scale if group["scale"] is None else 1.0)
+
+
+def schedule(step: int, steps: int, warmup: int, decay: float) -> float:
+    """Warm up, hold, then fall linearly to zero over the last ``decay`` of the steps."""
+    falling = (steps - step) / max(1.0, decay * steps)
+    return min(1.0, (step + 1) / warmup, max(falling, 0.0))
+
+
+def forward(model: LlavaForConditionalGeneration, batch: Batch) -> tuple[torch.Tensor, ...]:
+    """Return logits at the learned positions, their labels and their weights."""
+    image = model.model.get_image_features(batch.pixels).pooler_output
+    embedded = model.get_input_embeddings()(batch.ids)
+    spots = batch.ids == model.config.image_token_id
+    embedded = embedded.masked_scatter(spots[..., None], torch.cat(tuple(image)).to(embedded.dtype))
+    hidden = model.model.language_model(
+        inputs_embeds=embedded,
+        attention_mask=batch.mask,
+        position_ids=batch.positions,
+        use_cache=False,
+    ).last_hidden_state
+    learned = batch.labels != IGNORED
+    return model.lm_head(hidden[learned]), batch.labels[learned], batch.weights[learned]
+
+
+def shares_of_kinds(recipe: Recipe, accuracy: dict[str, float]) -> dict[str, float]:
+    """Sample question kinds by how badly they are answered; captions keep a fixed share."""
+    error = {kind: 0.12 + 1 - accuracy.get(kind, 0.0) for kind in questions.KINDS}
+    total = sum(error.values())
+    shares = {kind: (1 - recipe.caption_share) * part / total for kind, part in error.items()}
+    shares |= {kind: recipe.caption_share / len(recipe.captions) for kind in recipe.captions}
+    return shares
+
+
+def draw_batch(
+    recipe: Recipe, step: int, accuracy: dict[str, float], tokenizer: PreTrainedTokenizerFast
+) -> Batch:
+    """The batch of a step: a function of the seed, the step and the running accuracies."""
+    generator = np.random.default_rng([recipe.seed, step])
+    shares = shares_of_kinds(recipe, accuracy)
+    scenes = [recipe.scenes.draw(generator) for _ in range(recipe.images)]
+    segments = [
+        draw_segments(scene, generator, shares, tokenizer, recipe.text_budget) for scene in scenes
+    ]
+    shape = recipe.shape
+    return pack(scenes, segments, tokenizer, shape.image_pixels, shape.grid**2)
+
+
+def segment_hits(batch: Batch, predicted: torch.Tensor) -> list[tuple[str, bool]]:
+    """For each segment, whether all its learned tokens were predicted."""
+    hits = torch.zeros(batch.labels.shape, dtype=torch.bool, device=predicted.device)
+    learned = batch.labels != IGNORED
+    hits[learned] = predicted == batch.labels[learned]
+    wrong = (learned & ~hits).cpu()
+    return [
+        (kind, not bool(wrong[row, start:end].any()))
+        for row, kinds in enumerate(batch.kinds)
+        for kind, start, end in kinds
+    ]
+
+
+@torch.no_grad()
+def evaluate(
+    model: LlavaForConditionalGeneration,
+    recipe: Recipe,
+    tokenizer: PreTrainedTokenizerFast,
+    images: int = 160,
+) -> dict[str, float]:
+    """Share of held-out questions answered right, by kind (teacher forcing, all tokens)."""
+    generator = np.random.default_rng([recipe.seed, 2**31])
+    shares = {kind: 1.0 for kind in (*questions.KINDS, *recipe.captions)}
+    results: dict[str, list[bool]] = {}
+    for _ in range(0, images, recipe.images):
+        scenes = [recipe.scenes.draw(generator, held_out=True) for _ in range(recipe.images)]
+        segments = [
+            draw_segments(scene, generator, shares, tokenizer, recipe.text_budget)
+            for scene in scenes
+        ]
+        shape = recipe.shape
+        batch = pack(scenes, segments, tokenizer, shape.image_pixels, shape.grid**2)
+        batch = batch.to(model.device)
+        predicted = forward(model, batch)[0].argmax(-1)
+        for kind, hit in segment_hits(batch, predicted):
+            results.setdefault(kind, []).append(hit)
+    return {kind: float(np.mean(hits)) for kind, hits in sorted(results.items())}
+
+
+class Run:
+    """One training run in one folder: model, optimizers, state, and how to save and resume."""
+
+    def __init__(self, recipe: Recipe, folder: Path, device: str) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.tokenizer = build_tokenizer()
+        self.model = build_model(recipe.shape, self.tokenizer).to(device)
+        self.heads = vision.PatchHeads(recipe.shape, self.tokenizer).to(device)
+        self.optimizers = build_optimizers(self.model, self.heads, recipe)
+        self.state = State()
+        folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "state.json").exists():
+            self._load()
+
+    def save(self) -> None:
+        """Write a checkpoint; the state goes last, so that a cut-off save is never read."""
+        tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
+        tensors.pop("model.lm_head.weight")  # tied to the embeddings
+        tensors |= {f"heads.{k}": v for k, v in self.heads.state_dict().items()}
+        for number, optimizer in enumerate(self.optimizers):
+            for index, moments in optimizer.state_dict()["state"].items():
+                tensors |= {
+                    f"optimizer.{number}.{index}.{key}": torch.as_tensor(value)
+                    for key, value in moments.items()
+                }
+        name = f"step-{self.state.step:06d}.safetensors"
+        save_file({k: v.contiguous() for k, v in tensors.items()}, self.folder / name)
+        text = json.dumps({**vars(self.state), "tensors": name}, indent=1)
+        (self.folder / "state.json.part").write_text(text)
+        (self.folder / "state.json.part").replace(self.folder / "state.json")
+        for old in self.folder.glob("step-*.safetensors"):
+            if old.name != name:
+                old.unlink()
+
+    def _load(self) -> None:
+        saved = json.loads((self.folder / "state.json").read_text())
+        tensors = load_file(self.folder / saved.pop("tensors"), device=self.device)
+        self.state = State(**saved)
+
+        def part(prefix: str) -> dict[str, torch.Tensor]:
+            return {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+
+        self.model.load_state_dict(part("model."), strict=False)
+        self.model.tie_weights()
+        self.heads.load_state_dict(part("heads."))
+        for number, optimizer in enumerate(self.optimizers):
+            whole = optimizer.state_dict()
+            for key, value in part(f"optimizer.{number}.").items():
+                index, moment = key.split(".", 1)
+                whole["state"].setdefault(int(index), {})[moment] = value
+            optimizer.load_state_dict(whole)
+
+    def train(self) -> None:
+        """Go on from where the run stands until its last step."""
+        total = self.recipe.vision_steps + self.recipe.steps
+        self.model.train()
+        while self.state.step < total:
+            began = time.perf_counter()
+            if self.state.step < self.recipe.vision_steps:
+                figures = self._vision_step()
+            else:
+                figures = self._language_step()
+            self.state.step += 1
+            self.state.seconds += time.perf_counter() - began
+            step = self.state.step
+            if step % 25 == 0 or step == total:
+                shown = "  ".join(f"{k} {v:.3f}" for k, v in figures.items())
+                print(f"step {step}/{total}  {self.state.seconds:.0f} s  {shown}", flush=True)
+            due = (step - self.recipe.vision_steps) % self.recipe.evaluate_every == 0
+            if (due and step > self.recipe.vision_steps) or step == total:
+                self._report()
+            if step % self.recipe.save_every == 0 or step == total:
+                self.save()
+
+    def _update(self, loss: torch.Tensor, rate: float, vision_scale: float) -> None:
+        set_rates(self.optimizers, rate * self.recipe.learning_rate, vision_scale)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
+            optimizer.step()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            torch.device(self.device).type, torch.bfloat16, enabled=self.recipe.bfloat16
+        )
+
+    def _vision_step(self) -> dict[str, float]:
+        recipe, step = self.recipe, self.state.step
+        generator = np.random.default_rng([recipe.seed, 1, step])
+        scenes = [recipe.scenes.draw(generator) for _ in range(3 * recipe.images)]
+        with self._autocast():
+            losses, figures = self.heads(self.model, scenes)
+        self._update(losses, schedule(step, recipe.vision_steps, 50, 0.4), 1.0)
+        return {"loss": float(losses)} | figures
+
+    def _language_step(self) -> dict[str, float]:
+        recipe = self.recipe
+        step = self.state.step - recipe.vision_steps
+        batch = draw_batch(recipe, step, self.state.accuracy, self.tokenizer).to(self.device)
+        with self._autocast():
+            logits, labels, weights = forward(self.model, batch)
+        losses = functional.cross_entropy(logits.float(), labels, reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
+        if not math.isfinite(float(loss)):
+            raise RuntimeError(f"the loss is {float(loss)} at step {self.state.step}")
+        rate = schedule(step, recipe.steps, recipe.warmup, recipe.decay)
+        self._update(loss, rate, recipe.vision_rate)
+        self._count(segment_hits(batch, logits.argmax(-1)))
+        chosen = ("left_right", "above_below", "where", "is_there", "locate", "grounded")
+        return {"loss": float(loss)} | {
+            kind: self.state.accuracy[kind] for kind in chosen if kind in self.state.accuracy
+        }
+
+    def _count(self, hits: list[tuple[str, bool]]) -> None:
+        for kind in {kind for kind, _ in hits}:
+            mean = float(np.mean([hit for other, hit in hits if other == kind]))
+            old = self.state.accuracy.get(kind, mean)
+            self.state.accuracy[kind] = 0.97 * old + 0.03 * mean
+
+    def _report(self) -> None:
+        self.model.eval()
+        accuracy = evaluate(self.model, self.recipe, self.tokenizer)
+        swaps = mechanism.measure(self.model, self.tokenizer, seed=self.recipe.seed)
+        self.model.train()
+        row = {"step": self.state.step, "seconds": round(self.state.seconds)}
+        row |= {f"accuracy_{kind}": round(value, 4) for kind, value in accuracy.items()}
+        row |= {f"recovered_{name}": round(max(value), 4) for name, value in swaps.items()}
+        row |= {f"best_block_{name}": int(np.argmax(value)) for name, value in swaps.items()}
+        self.state.log.append(row)
+        print("  accuracy:", {k: round(v, 2) for k, v in accuracy.items()}, flush=True)
+        for name, values in swaps.items():
+            print(f"  mirror swap {name}:", [round(value, 2) for value in values], flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--steps", type=int, help="language steps, in place of the recipe's")
+    parser.add_argument("--seed", type=int, help="in place of the recipe's")
+    arguments = parser.parse_args()
+    changed = {k: v for k in ("steps", "seed") if (v := getattr(arguments, k)) is not None}
+    recipe = replace(RECIPES[arguments.recipe], **changed)
+    Run(recipe, arguments.out, arguments.device).train()
+
+
+if __name__ == "__main__":
+    main()
