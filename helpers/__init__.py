@@ -1,0 +1,48 @@
+"""Hooks, stimuli and statistics for looking inside vision-language models.
+
+Names are imported when they are first used, so that ``import helpers`` is quick.
+"""
+
+import importlib
+from typing import Any
+
+_HOME = {
+    "load_vlm": "models",
+    "shipped_models": "models",
+    "HookedVLM": "hooks",
+    "HookPoint": "hooks",
+    "Prompt": "prompts",
+    "beliefs": "beliefs",
+    "SpatialIDs": "ids",
+    "Axes": "ids",
+    "Edit": "interventions",
+    "Job": "interventions",
+    "steer": "interventions",
+    "swap": "interventions",
+    "sweep": "interventions",
+    "mirror_swap": "interventions",
+    "random_direction": "interventions",
+    "random_in_subspace": "interventions",
+    "with_norm_of": "interventions",
+    "grid_scenes": "stimuli.sampling",
+    "scenes": "stimuli.sampling",
+    "Scene": "stimuli.scenes",
+    "Placed": "stimuli.scenes",
+    "mirror": "stimuli.scenes",
+    "recolor": "stimuli.scenes",
+}
+_MODULES = ("geometry", "plots", "stats", "stimuli", "exercises")
+
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"helpers.{name}")
+    if name in _HOME:
+        return getattr(importlib.import_module(f"helpers.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'helpers' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

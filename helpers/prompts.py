@@ -1,0 +1,203 @@
+"""Prompts: an image and a question as tokens, with the places of words and patches in them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from helpers.families import Family
+
+
+class Patches(NamedTuple):
+    """Where the image is: ``positions`` in the sequence and the (rows, columns) they form."""
+
+    positions: list[int]
+    grid: tuple[int, int]
+
+    def at(self, row: int, column: int) -> int:
+        """Return the position of the patch in a row and column of the grid."""
+        rows, columns = self.grid
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise IndexError(f"no patch ({row}, {column}) in a grid of {rows} x {columns}")
+        return self.positions[row * columns + column]
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One image and one question, ready for the model.
+
+    Attributes:
+        image: the picture, RGB.
+        question: the question, as given.
+        inputs: what the processor made of them, a batch of one.
+        tokens: the text of every token.
+        offsets: for every token, its first character in ``text`` and the one after its last.
+        text: the whole prompt, image placeholders included.
+        image_patches: where the image's tokens are.
+    """
+
+    image: Image.Image
+    question: str
+    inputs: dict[str, torch.Tensor]
+    tokens: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
+    text: str
+    image_patches: Patches
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def last(self) -> int:
+        """The position whose output predicts the answer."""
+        return len(self.tokens) - 1
+
+    @property
+    def text_positions(self) -> list[int]:
+        """Every position after the image: the question, its frame, and the last token."""
+        return list(range(self.image_patches.positions[-1] + 1, len(self.tokens)))
+
+    def word(self, word: str, occurrence: int = 0) -> list[int]:
+        """Return the positions of all tokens of a word (or phrase) of the question.
+
+        Args:
+            word: whole words only: "car" is not found in "carrot"; case matters.
+            occurrence: 0 for the first, 1 for the second, -1 for the last.
+
+        Raises:
+            ValueError: if the word is not in the question or has no such occurrence; the message
+                shows the tokens.
+        """
+        if not word.strip():
+            raise ValueError("an empty word is nowhere in the question")
+        matches = self._matches(word)
+        if not -len(matches) <= occurrence < len(matches):
+            raise ValueError(
+                f"occurrence {occurrence} of {word!r} asked for, but the question has "
+                f"{len(matches)} ({self.question!r}); tokens after the image: {self._shown()}"
+            )
+        return self._positions(*matches[occurrence])
+
+    def words(self, words: Sequence[str]) -> list[list[int]]:
+        """Return the positions of several words that follow each other in the question.
+
+        Each word is searched behind the one before it, so that "dog" in "Is the hot dog left of
+        the dog?" is found where it stands alone: ``words(["hot dog", "dog"])``.
+        """
+        spans, begin = [], 0
+        for word in words:
+            after = [match for match in self._matches(word) if match[0] >= begin]
+            if not after:
+                raise ValueError(
+                    f"{word!r} does not follow {list(words)[: len(spans)]} in {self.question!r}; "
+                    f"tokens after the image: {self._shown()}"
+                )
+            spans.append(self._positions(*after[0]))
+            begin = after[0][1]
+        return spans
+
+    def _matches(self, word: str) -> list[tuple[int, int]]:
+        start = self.text.rindex(self.question)
+        pattern = rf"(?<!\w){re.escape(word)}(?!\w)"
+        return [
+            (start + match.start(), start + match.end())
+            for match in re.finditer(pattern, self.question)
+        ]
+
+    def _positions(self, begin: int, end: int) -> list[int]:
+        positions = [
+            position
+            for position, (low, high) in enumerate(self.offsets)
+            # Some tokenizers give a word's leading space to its first token: compare overlap.
+            if low < end and high > begin and self.text[max(low, begin) : min(high, end)].strip()
+        ]
+        covered = self.text[self.offsets[positions[0]][0] : self.offsets[positions[-1]][1]]
+        if self.text[begin:end] not in covered:
+            raise AssertionError(f"span {covered!r} does not hold {self.text[begin:end]!r}")
+        return positions
+
+    def _shown(self) -> str:
+        return " | ".join(self.tokens[position] for position in self.text_positions)
+
+
+def as_rgb(image: Any) -> Image.Image:
+    """Return an RGB picture: transparent ones go on white, grey ones are converted.
+
+    Raises:
+        TypeError: if it is no picture.
+        ValueError: if it has no pixels.
+    """
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"an image must be a PIL image or a uint8 array, not {type(image).__name__}")
+    if 0 in image.size:
+        raise ValueError(f"the image has no pixels: its size is {image.size}")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image.convert("RGB")
+
+
+def build_prompt(processor: Any, config: Any, family: Family, image: Any, question: str) -> Prompt:
+    """Put an image and a question through the processor's own chat template.
+
+    Raises:
+        ValueError: if the question is empty, the processor has no chat template, or an input
+            that the family needs is missing.
+    """
+    if not question.strip():
+        raise ValueError("the question is empty")
+    if not getattr(processor, "chat_template", None):
+        raise ValueError(
+            f"{type(processor).__name__} has no chat template, so a prompt in the model's own "
+            "format cannot be made; set processor.chat_template"
+        )
+    image = as_rgb(image)
+    content = [{"type": "image"}, {"type": "text", "text": question}]
+    message = {"role": "user", "content": content}
+    text = processor.apply_chat_template([message], add_generation_prompt=True)
+    begins_itself = text.startswith(processor.tokenizer.bos_token or "\0")
+    inputs = processor(
+        images=[image],
+        text=[text],
+        return_tensors="pt",
+        add_special_tokens=not begins_itself,
+    )
+    missing = [name for name in family.required_inputs if name not in inputs]
+    if missing:
+        raise ValueError(
+            f"{family.name} needs {', '.join(missing)} and {type(processor).__name__} gave only "
+            f"{', '.join(inputs)}; without them logits change silently"
+        )
+    ids = inputs["input_ids"][0]
+    image_id = getattr(config, family.image_token)
+    places = (ids == image_id).nonzero().flatten().tolist()
+    if not places:
+        raise ValueError(f"the prompt holds no image token (id {image_id}): {text!r}")
+    grid = family.grid(config, inputs, len(places))
+    full_text = _expand(text, processor.tokenizer.convert_ids_to_tokens(image_id), len(places))
+    encoded = processor.tokenizer(
+        full_text, return_offsets_mapping=True, add_special_tokens=not begins_itself
+    )
+    if encoded["input_ids"] != ids.tolist():
+        raise AssertionError("the processor's tokens differ from its tokenizer's on the same text")
+    return Prompt(
+        image=image,
+        question=question,
+        inputs=dict(inputs),
+        tokens=tuple(processor.tokenizer.decode([token]) for token in ids),
+        offsets=tuple(tuple(offset) for offset in encoded["offset_mapping"]),
+        text=full_text,
+        image_patches=Patches(places, grid),
+    )
+
+
+def _expand(text: str, placeholder: str, count: int) -> str:
+    """Repeat the placeholder as the processor does."""
+    return text.replace(placeholder, placeholder * count, 1)
