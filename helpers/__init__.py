@@ -12,7 +12,6 @@ _HOME = {
     "HookedVLM": "hooks",
     "HookPoint": "hooks",
     "Prompt": "prompts",
-    "beliefs": "beliefs",
     "SpatialIDs": "ids",
     "Axes": "ids",
     "Edit": "interventions",

@@ -58,4 +58,6 @@ def family_of(config: Any) -> Family:
         if config.model_type in family.model_types:
             return family
     known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
-    raise ValueError(f"no entry for model type {config.model_type!r} in families.py; known: {known}")
+    raise ValueError(
+        f"no entry for model type {config.model_type!r} in families.py; known: {known}"
+    )

@@ -69,7 +69,9 @@ def linear_fit(train: torch.Tensor, test: torch.Tensor) -> float:
     places, vectors = as_cells(train)
     model = LinearRegression().fit(places, vectors)
     held_places, held_vectors = as_cells(test)
-    return float(r2_score(held_vectors, model.predict(held_places), multioutput="variance_weighted"))
+    return float(
+        r2_score(held_vectors, model.predict(held_places), multioutput="variance_weighted")
+    )
 
 
 def rank_fit(train: torch.Tensor, test: torch.Tensor, ranks: Sequence[int]) -> pd.DataFrame:

@@ -11,9 +11,9 @@
     logits = vlm.run_with_hooks(prompt, fwd_hooks=[("blocks.3.hook_resid_post", silence)])
 
 ``hook_resid_pre`` is what enters a block, ``hook_resid_post`` what leaves it (Hugging Face's
-``hidden_states[l]`` and ``hidden_states[l + 1]``; the last one is before the final norm). Prompts of
-different lengths are padded on the right, where causal attention never looks: positions found with
-``prompt.word`` hold in any batch.
+``hidden_states[l]`` and ``hidden_states[l + 1]``; the last one is before the final norm).
+Prompts of different lengths are padded on the right, where causal attention never looks:
+positions found with ``prompt.word`` hold in any batch.
 """
 
 import difflib

@@ -149,14 +149,16 @@ class SpatialIDs:
         mean = self.mean(site)
         rows, columns = mean.shape[:2]
         if not (0 <= row <= rows - 1 and 0 <= column <= columns - 1):
-            raise ValueError(f"({row}, {column}) is outside the centres of {rows} x {columns} cells")
+            raise ValueError(
+                f"({row}, {column}) is outside the centres of {rows} x {columns} cells"
+            )
         weights = torch.outer(_hat(row, rows), _hat(column, columns))
         return torch.einsum("rc,rcd->d", weights, mean)
 
     def difference(
         self, site: str, origin: tuple[float, float], target: tuple[float, float]
     ) -> torch.Tensor:
-        """``s(target) - s(origin)``, ``[d_model]``: what moves a belief from one place to another."""
+        """``s(target) - s(origin)``, ``[d_model]``: what moves a belief to another place."""
         return self.interpolate(site, *target) - self.interpolate(site, *origin)
 
     def subset(self, pairs: Sequence[tuple[str, str]]) -> "SpatialIDs":
@@ -170,9 +172,7 @@ class SpatialIDs:
         if missing or not wanted:
             raise ValueError(f"no IDs for the pairs {missing}; there are {len(self.pairs)} pairs")
         chosen = [self.pairs.index(pair) for pair in wanted]
-        return SpatialIDs(
-            self.vectors[:, chosen], self.sites, tuple(wanted), self.noun, self.model
-        )
+        return SpatialIDs(self.vectors[:, chosen], self.sites, tuple(wanted), self.noun, self.model)
 
     def shuffled(self, seed: int) -> "SpatialIDs":
         """The same vectors at the wrong cells: a control that keeps their span and norms."""

@@ -43,9 +43,7 @@ class Job:
     labels: dict[str, Any] = field(default_factory=dict)
 
 
-def steer(
-    site: str, positions: Sequence[int], direction: torch.Tensor, dose: float = 1.0
-) -> Edit:
+def steer(site: str, positions: Sequence[int], direction: torch.Tensor, dose: float = 1.0) -> Edit:
     """Add ``dose * direction`` at the last of a word's positions, which carries the ID.
 
     Args:

@@ -134,7 +134,9 @@ def as_rgb(image: Any) -> Image.Image:
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
     if not isinstance(image, Image.Image):
-        raise TypeError(f"an image must be a PIL image or a uint8 array, not {type(image).__name__}")
+        raise TypeError(
+            f"an image must be a PIL image or a uint8 array, not {type(image).__name__}"
+        )
     if 0 in image.size:
         raise ValueError(f"the image has no pixels: its size is {image.size}")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -191,7 +193,9 @@ def build_prompt(processor: Any, config: Any, family: Family, image: Any, questi
         image=image,
         question=question,
         inputs=dict(inputs),
-        tokens=tuple(processor.tokenizer.decode([token]) for token in ids),
+        tokens=_shown_tokens(
+            processor.tokenizer, ids.tolist(), full_text, encoded["offset_mapping"]
+        ),
         offsets=tuple(tuple(offset) for offset in encoded["offset_mapping"]),
         text=full_text,
         image_patches=Patches(places, grid),
@@ -201,3 +205,13 @@ def build_prompt(processor: Any, config: Any, family: Family, image: Any, questi
 def _expand(text: str, placeholder: str, count: int) -> str:
     """Repeat the placeholder as the processor does."""
     return text.replace(placeholder, placeholder * count, 1)
+
+
+def _shown_tokens(
+    tokenizer: Any, ids: list[int], text: str, offsets: list[tuple[int, int]]
+) -> tuple[str, ...]:
+    """The characters of each token; the name of those that have none, such as ``<s>``."""
+    return tuple(
+        text[low:high] or tokenizer.convert_ids_to_tokens(token)
+        for token, (low, high) in zip(ids, offsets, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""Scenes and questions: what is shown and what is asked."""

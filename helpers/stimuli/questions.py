@@ -87,9 +87,7 @@ def corner(scene: Scene, row_word: str, column_word: str) -> Question | None:
     """Which object is at a corner? None unless one is clearly the nearest to it."""
     x, y = float(column_word == "right"), float(row_word == "bottom")
     ranked = sorted(scene.objects, key=lambda placed: _distance(placed, x, y))
-    clear = len(ranked) < 2 or (
-        _distance(ranked[1], x, y) - _distance(ranked[0], x, y) > MARGIN
-    )
+    clear = len(ranked) < 2 or (_distance(ranked[1], x, y) - _distance(ranked[0], x, y) > MARGIN)
     if not clear or _distance(ranked[0], x, y) > 0.6:
         return None
     text = f"Which object is at the {row_word} {column_word}?"

@@ -75,7 +75,9 @@ def build_model(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlavaForCon
     return model
 
 
-def build_processor(shape: Shape, tokenizer: PreTrainedTokenizerFast | None = None) -> LlavaProcessor:
+def build_processor(
+    shape: Shape, tokenizer: PreTrainedTokenizerFast | None = None
+) -> LlavaProcessor:
     """Return the processor that goes with :func:`build_model`."""
     tokenizer = tokenizer or build_tokenizer()
     side = {"height": shape.image_pixels, "width": shape.image_pixels}

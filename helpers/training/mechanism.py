@@ -1,116 +1,85 @@
-"""Does a model use its object words? Mirror swap during training, at every block.
+"""Does a model use its object words? What training watches, besides the answers.
 
-The recovered fraction is ``(patched - clean) / (mirrored - clean)`` of the belief's log-odds,
-as a ratio of means over scenes: 1 if the object words alone carry the answer, 0 if nothing.
+A model can answer well without spatial IDs. So at every report the mirror swap is run at the two
+object words alone, and IDs are extracted and fitted, with the same code that the chapters use.
 """
 
 import numpy as np
-import torch
-from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+import pandas as pd
 
+from helpers import geometry, stats
+from helpers.hooks import HookedVLM
+from helpers.ids import SpatialIDs
+from helpers.interventions import mirror_swap
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import sample_scene
 from helpers.stimuli.scenes import Scene, mirror
-from helpers.training.data import to_pixels
 
-_AXES = {
-    "column": (questions.left_right, "left_right"),
-    "row": (questions.above_below, "above_below"),
-}
+ASK = {"column": questions.left_right, "row": questions.above_below}
+
+#: Pairs for the ID fit; the linear map is fitted on the first half and tested on the second.
+ID_PAIRS = (
+    ("frog", "camel"), ("dog", "cake"), ("robot", "fan"), ("log", "person"),
+    ("teapot", "frog"), ("cake", "robot"), ("fan", "backpack"), ("camel", "dog"),
+)  # fmt: skip
 
 
 def draw_asked(
-    generator: np.random.Generator, count: int, kind: str, axis: str, held_out: bool = True
+    generator: np.random.Generator,
+    count: int,
+    kind: str,
+    axis: str,
+    held_out: bool = True,
+    objects: tuple[int, int] = (3, 6),
 ) -> list[tuple[Scene, questions.Question]]:
     """Draw scenes with a question along one axis about their first two objects."""
-    ask, _ = _AXES[axis]
     asked: list[tuple[Scene, questions.Question]] = []
     while len(asked) < count:
-        scene = sample_scene(generator, kind, (3, 6), held_out)
+        scene = sample_scene(generator, kind, objects, held_out)
         first, second = generator.permutation(scene.names[:2])
-        question = ask(scene, str(first), str(second))
+        question = ASK[axis](scene, str(first), str(second))
         if question is not None:
             asked.append((scene, question))
     return asked
 
 
-@torch.no_grad()
-def mirror_swap(
-    model: LlavaForConditionalGeneration,
-    tokenizer: PreTrainedTokenizerFast,
-    asked: list[tuple[Scene, questions.Question]],
-    axis: str,
-) -> list[float]:
-    """Recovered fraction at the object words after each block, ``[layers]``."""
-    device = model.device
-    config = model.config
-    texts = [
-        f"USER: {'<image>' * config.image_seq_length}\n{question.text} ASSISTANT:"
-        for _, question in asked
+def object_word_swap(
+    vlm: HookedVLM, kind: str, axis: str, count: int = 48, seed: int = 0
+) -> pd.DataFrame:
+    """Mirror swap at the two object words, after every block.
+
+    Returns:
+        The table of :func:`helpers.interventions.mirror_swap`.
+    """
+    asked = draw_asked(np.random.default_rng(seed), count, kind, axis)
+    texts = [question.text for _, question in asked]
+    clean = vlm.prompt([scene.render() for scene, _ in asked], texts)
+    mirrored = vlm.prompt([mirror(scene, axis).render() for scene, _ in asked], texts)
+    words = [
+        [position for span in prompt.words(question.objects) for position in span]
+        for prompt, (_, question) in zip(clean, asked, strict=True)
     ]
-    encoded = [tokenizer(text, return_offsets_mapping=True) for text in texts]
-    length = max(len(one.input_ids) for one in encoded)
-    # Causal attention never looks ahead, so padding on the right needs no mask.
-    ids = torch.full((len(asked), length), tokenizer.pad_token_id)
-    edited = torch.zeros(len(asked), length, dtype=torch.bool)
-    last = torch.tensor([len(one.input_ids) - 1 for one in encoded])
-    for row, (one, text, (_, question)) in enumerate(zip(encoded, texts, asked, strict=True)):
-        ids[row, : len(one.input_ids)] = torch.tensor(one.input_ids)
-        for name in question.objects:
-            begin = text.index(f"the {name}") + len("the ")
-            for position, (low, high) in enumerate(one.offset_mapping):
-                edited[row, position] |= low < begin + len(name) and high > begin
-    ids, edited, last = ids.to(device), edited.to(device), last.to(device)
-    yes, no = (tokenizer.encode(word)[-1] for word in questions.ANSWERS[_AXES[axis][1]])
-
-    def run(scenes: list[Scene]) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        pixels = to_pixels(scenes, config.vision_config.image_size).to(device)
-        output = model(input_ids=ids, pixel_values=pixels, output_hidden_states=True)
-        return odds(output.logits), output.hidden_states
-
-    def odds(logits: torch.Tensor) -> torch.Tensor:
-        final = logits[torch.arange(len(last), device=device), last]
-        return final[:, yes] - final[:, no]
-
-    scenes = [scene for scene, _ in asked]
-    clean, _ = run(scenes)
-    mirrored, states = run([mirror(scene, axis) for scene in scenes])
-    pixels = to_pixels(scenes, config.vision_config.image_size).to(device)
-    # Beliefs with opposite answers must not cancel in the means: count towards the mirrored one.
-    sign = (mirrored - clean).sign()
-    recovered = []
-    layers = model.get_decoder().layers
-    for number, layer in enumerate(layers):
-        source = states[number + 1] if number + 1 < len(layers) else None
-        if source is None:
-            # The last hidden state is after the final norm; no later token can read this site.
-            recovered.append(0.0)
-            continue
-        def swap(module, arguments, output, source=source):
-            return torch.where(edited[..., None], source, output)
-
-        handle = layer.register_forward_hook(swap)
-        try:
-            patched = odds(model(input_ids=ids, pixel_values=pixels).logits)
-        finally:
-            handle.remove()
-        change = (sign * (patched - clean)).mean() / (sign * (mirrored - clean)).mean()
-        recovered.append(float(change))
-    return recovered
+    answers = questions.ANSWERS[asked[0][1].kind]
+    return mirror_swap(vlm, clean, mirrored, {"object words": words}, answers, progress=False)
 
 
-def measure(
-    model: LlavaForConditionalGeneration,
-    tokenizer: PreTrainedTokenizerFast,
-    seed: int,
-    count: int = 48,
-) -> dict[str, list[float]]:
-    """Mirror swap for both axes, on two-object grids and on cluttered scenes."""
-    generator = np.random.default_rng(seed)
-    return {
-        f"{kind}_{axis}": mirror_swap(
-            model, tokenizer, draw_asked(generator, count, kind, axis), axis
-        )
+def recovered(vlm: HookedVLM, count: int = 48, seed: int = 0) -> pd.DataFrame:
+    """Recovered fraction at the object words by kind of scene, axis and block.
+
+    Returns:
+        Columns ``kind``, ``axis``, ``layer``, ``estimate``, ``low``, ``high``, ``n``.
+    """
+    tables = [
+        object_word_swap(vlm, kind, axis, count, seed).assign(kind=kind, axis=axis)
         for kind in ("grid", "clutter")
-        for axis in _AXES
-    }
+        for axis in ASK
+    ]
+    return stats.recovered_by(pd.concat(tables), ["kind", "axis", "layer"])
+
+
+def id_fit(vlm: HookedVLM) -> list[float]:
+    """Held-out R2 of the linear map from place to ID after every block, ``[layers]``."""
+    ids = SpatialIDs.extract(vlm, ID_PAIRS, partners=2, progress=False)
+    half = len(ID_PAIRS) // 2
+    train, test = ids.subset(ID_PAIRS[:half]), ids.subset(ID_PAIRS[half:])
+    return [geometry.linear_fit(train.mean(site), test.mean(site)) for site in ids.sites]

@@ -28,9 +28,7 @@ def _prompt(text: str) -> str:
     return f"USER: <image>\n{text} ASSISTANT:"
 
 
-def question_segment(
-    scene: Scene, kind: str, generator: np.random.Generator
-) -> Segment | None:
+def question_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
     """A question and its answer; None if the scene has no answer to the one drawn."""
     question = questions.ask(scene, kind, generator)
     if question is None:
@@ -38,9 +36,7 @@ def question_segment(
     return Segment(kind, ((_prompt(question.text), False), (f" {question.answer}</s>", True)))
 
 
-def grounded_segment(
-    scene: Scene, kind: str, generator: np.random.Generator
-) -> Segment | None:
+def grounded_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
     """A question whose nouns are followed by coordinates, as in referential dialogue."""
     question = questions.ask(scene, str(generator.choice(["left_right", "above_below"])), generator)
     if question is None:
@@ -68,9 +64,7 @@ def layout_segment(scene: Scene, kind: str, generator: np.random.Generator) -> S
     return _caption(kind, "Describe the layout.", scene, generator, _place_words)
 
 
-def relations_segment(
-    scene: Scene, kind: str, generator: np.random.Generator
-) -> Segment | None:
+def relations_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
     """Statements such as "the frog left of the camel": the relation is learned."""
     names = [str(name) for name in generator.permutation(scene.names)]
     runs: list[tuple[str, bool]] = [(_prompt("Describe the relations."), False)]
@@ -120,9 +114,7 @@ SEGMENTS = {kind: question_segment for kind in questions.KINDS} | {
 }
 
 
-def encode(
-    segment: Segment, tokenizer: PreTrainedTokenizerFast
-) -> tuple[list[int], list[bool]]:
+def encode(segment: Segment, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[bool]]:
     """Tokenize a segment; return the ids after the image token, and which of them are learned.
 
     The whole text is tokenized at once, so that training sees the tokens that a prompt gives; a

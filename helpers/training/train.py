@@ -21,9 +21,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
+from helpers.hooks import HookedVLM
 from helpers.stimuli import questions
 from helpers.training import mechanism, vision
-from helpers.training.build import Shape, build_model
+from helpers.training.build import Shape, build_model, build_processor
 from helpers.training.data import IGNORED, Batch, SceneMix, draw_segments, pack
 from helpers.training.tokenizer import build_tokenizer
 
@@ -219,6 +220,7 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.recipe, self.folder, self.device = recipe, folder, device
         self.tokenizer = build_tokenizer()
+        self.processor = build_processor(recipe.shape, self.tokenizer)
         self.model = build_model(recipe.shape, self.tokenizer).to(device)
         self.heads = vision.PatchHeads(recipe.shape, self.tokenizer).to(device)
         self.optimizers = build_optimizers(self.model, self.heads, recipe)
@@ -335,22 +337,28 @@ class Run:
             self.state.accuracy[kind] = 0.97 * old + 0.03 * mean
 
     def _report(self) -> None:
-        self.model.eval()
+        vlm = HookedVLM(self.model, self.processor)
         accuracy = evaluate(self.model, self.recipe, self.tokenizer)
-        swaps = mechanism.measure(self.model, self.tokenizer, seed=self.recipe.seed)
+        swaps = mechanism.recovered(vlm, seed=self.recipe.seed)
+        fits = mechanism.id_fit(vlm)
         self.model.train()
         row = {"step": self.state.step, "seconds": round(self.state.seconds)}
         row |= {f"accuracy_{kind}": round(value, 4) for kind, value in accuracy.items()}
-        row |= {f"recovered_{name}": round(max(value), 4) for name, value in swaps.items()}
-        row |= {f"best_block_{name}": int(np.argmax(value)) for name, value in swaps.items()}
+        print("  accuracy:", {kind: round(value, 2) for kind, value in accuracy.items()})
+        for (kind, axis), part in swaps.groupby(["kind", "axis"]):
+            best = part.loc[part["estimate"].idxmax()]
+            row[f"recovered_{kind}_{axis}"] = round(float(best["estimate"]), 4)
+            row[f"best_block_{kind}_{axis}"] = int(best["layer"])
+            print(f"  mirror swap {kind} {axis}:", part["estimate"].round(2).tolist())
+        row["id_fit"] = round(max(fits), 4)
+        print("  linear ID fit:", [round(value, 2) for value in fits], flush=True)
         self.state.log.append(row)
-        print("  accuracy:", {k: round(v, 2) for k, v in accuracy.items()}, flush=True)
-        for name, values in swaps.items():
-            print(f"  mirror swap {name}:", [round(value, 2) for value in values], flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("recipe", choices=sorted(RECIPES))
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,50 @@
+"""Turn a training run into a Hugging Face folder that the book ships.
+
+python -m helpers.training.export tiny-llava checkpoints/tiny-llava helpers/organisms/tiny-llava
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+import torch
+from transformers import GenerationConfig
+
+from helpers.training.build import build_processor
+from helpers.training.train import RECIPES, Run
+
+
+def export(recipe: str, run_folder: Path, out: Path) -> None:
+    """Write weights in half precision, config, processor, tokenizer and the training log.
+
+    Raises:
+        FileNotFoundError: if the folder holds no checkpoint.
+    """
+    if not (run_folder / "state.json").exists():
+        raise FileNotFoundError(f"no checkpoint in {run_folder}: state.json is missing")
+    run = Run(RECIPES[recipe], run_folder, "cpu")
+    tokenizer = run.tokenizer
+    model = run.model.eval().to(torch.float16)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model.save_pretrained(out)
+    build_processor(run.recipe.shape, tokenizer).save_pretrained(out)
+    pd.DataFrame(run.state.log).to_csv(out / "training_log.csv", index=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("recipe", choices=sorted(RECIPES))
+    parser.add_argument("run", type=Path, help="folder of the checkpoints")
+    parser.add_argument("out", type=Path, help="folder to write")
+    arguments = parser.parse_args()
+    export(arguments.recipe, arguments.run, arguments.out)
+
+
+if __name__ == "__main__":
+    main()
