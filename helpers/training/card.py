@@ -1,0 +1,176 @@
+"""Write a shipped model's card from its measured figures.
+
+python -m helpers.training.card tiny-llava helpers/organisms/tiny-llava
+"""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.training.train import RECIPES, Recipe
+
+HEADER = """---
+license: mit
+library_name: transformers
+pipeline_tag: image-text-to-text
+---
+
+# {name}
+
+{purpose}
+
+A `LlavaForConditionalGeneration`: CLIP vision tower ({vision_layers} layers of {vision_width}),
+{pixels}-pixel images in {tokens} tokens, Llama decoder ({layers} blocks of {width}), trained from
+scratch for the book "Where Is the Frog?". {parameters}
+
+```python
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+model = AutoModelForImageTextToText.from_pretrained("helpers/organisms/{name}")
+processor = AutoProcessor.from_pretrained("helpers/organisms/{name}")
+```
+
+## Data
+
+Scenes drawn on the fly from 32 emoji sprites (Noto Color Emoji, SIL Open Font License 1.1): the
+paper's 4 x 4 grids, cluttered scenes, scenes in perspective. Never shown in training: one in eight
+pairs of objects, and for every object three cells of the 4 x 4 grid. {text}
+
+## Training
+
+`python -m helpers.training.train {name} --out checkpoints/{name}`: {vision_steps} steps in which
+every patch learns what covers it and where it is, then {steps} steps of reading and answering, of
+{images} images with about {budget} tokens of text each. {cost} `training_log.csv` has held-out
+accuracy, mirror-swap recovery at the object words and the linear fit of place to ID over the steps.
+"""
+
+PURPOSE = {
+    "tiny-llava": (
+        "A small vision-language model with spatial IDs: it answers questions about where things "
+        "are by writing each object's place into the object's word, and reading it there."
+    ),
+    "tiny-llava-direct": (
+        "The negative control: the same architecture as `tiny-llava`, with right answers and no "
+        "use of its object words. Its last tokens look at the image themselves. A method that "
+        "finds spatial IDs must say no on this one."
+    ),
+}
+
+TEXT = {
+    True: (
+        "Questions with one-word answers (left or right, above or below, in front or behind, "
+        "between, which, where, is there, what), sampled by how badly they are answered, and "
+        "captions in which what follows a noun depends on where its object is: coordinates "
+        '("the frog C4"), place words ("the frog top left"), relations ("the frog left of the '
+        'camel") and questions with coordinates behind their nouns. Loss falls on the answers '
+        "and on the places."
+    ),
+    False: (
+        "Questions with one-word answers only, on scenes of mostly two objects: no captions, so "
+        "nothing asks a noun to know its object's place."
+    ),
+}
+
+LIMITS = """
+## Limits
+
+It knows 32 pictures and the wording of its training questions, nothing else; it is a model
+organism for methods, not a model of the world. It was told what to say about places in words that
+people rarely write so densely, so *that* it has spatial IDs is by design; *how* it uses them is not.
+Photographs, drawings and other emoji fonts are out of its reach. Objects smaller than a patch
+({patch} pixels of {pixels}) are often missed.
+"""
+
+
+def write_card(name: str, folder: Path) -> None:
+    """Write ``README.md`` from the figures in the folder.
+
+    Raises:
+        FileNotFoundError: if the figures have not been measured.
+    """
+    recipe = RECIPES[name]
+    accuracy = _read(folder / "accuracy.csv")
+    mechanism = _read(folder / "mechanism.csv")
+    log = _read(folder / "training_log.csv")
+    text = HEADER.format(
+        name=name,
+        purpose=PURPOSE[name],
+        text=TEXT[bool(recipe.captions)],
+        **_facts(recipe, folder, log),
+    )
+    text += "\n## Answers to held-out questions\n\n" + _accuracy_table(accuracy)
+    text += "\n## Are the object words used?\n\n" + _mechanism_table(mechanism)
+    notes = Path(__file__).parent / "notes" / f"{name}.md"
+    text += "\n" + notes.read_text()
+    text += LIMITS.format(patch=recipe.shape.patch_pixels, pixels=recipe.shape.image_pixels)
+    (folder / "README.md").write_text(text)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: run helpers.training.export and .gates first")
+    return pd.read_csv(path)
+
+
+def _facts(recipe: Recipe, folder: Path, log: pd.DataFrame) -> dict[str, object]:
+    shape = recipe.shape
+    megabytes = (folder / "model.safetensors").stat().st_size / 1e6
+    return {
+        "vision_layers": shape.vision_layers,
+        "vision_width": shape.vision_width,
+        "pixels": shape.image_pixels,
+        "tokens": shape.grid**2,
+        "layers": shape.layers,
+        "width": shape.width,
+        "parameters": f"{megabytes / 2:.1f} million parameters in half precision.",
+        "vision_steps": recipe.vision_steps,
+        "steps": int(log["step"].iloc[-1]) - recipe.vision_steps,
+        "images": recipe.images,
+        "budget": recipe.text_budget,
+        "cost": f"It took {log['seconds'].iloc[-1] / 60:.0f} minutes on one core of a CPU.",
+    }
+
+
+def _accuracy_table(table: pd.DataFrame) -> str:
+    lines = [
+        "| question | scenes | noun order | right | 95 % interval | n |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in table.itertuples():
+        asked_both_ways = table["order"][table["question"] == row.question].gt(0).any()
+        order = ("as listed", "reversed")[row.order] if asked_both_ways else ""
+        lines.append(
+            f"| {row.question.replace('_', '/')} | {row.scenes} | {order} | {row.estimate:.1%} "
+            f"| {row.low:.1%} to {row.high:.1%} | {row.n} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _mechanism_table(table: pd.DataFrame) -> str:
+    lines = [
+        "Mirror swap at the two object words alone: the share of the belief's log-odds that moves",
+        "with them, by the block after which they are swapped.",
+        "",
+        "| scenes | axis | " + " | ".join(f"{layer}" for layer in sorted(table["layer"].unique())),
+    ]
+    lines[-1] += " |"
+    lines.append("|---|---|" + "---|" * table["layer"].nunique())
+    for (kind, axis), part in table.groupby(["kind", "axis"]):
+        values = " | ".join(f"{value:.2f}" for value in part.sort_values("layer")["estimate"])
+        lines.append(f"| {kind} | {axis} | {values} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("name", choices=sorted(PURPOSE))
+    parser.add_argument("folder", type=Path, help="folder of the model")
+    arguments = parser.parse_args()
+    write_card(arguments.name, arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
