@@ -57,9 +57,12 @@ def beliefs(
         ``valid``, whether the model's own first token begins one of the answers.
 
     Raises:
+        TypeError: if the answers are one string.
         ValueError: with fewer than two answers, or answers that share a surface form.
     """
     prompts = _as_list(prompts)
+    if isinstance(answers, str):
+        raise TypeError(f"answers must be a list of words, not the string {answers!r}")
     answers = list(answers)
     if len(answers) < 2:
         raise ValueError(f"a belief is between at least two answers, not {answers}")

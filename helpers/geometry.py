@@ -12,7 +12,10 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from helpers.hooks import HookedVLM, HookPoint
 from helpers.ids import Axes
+from helpers.prompts import Prompt
+from helpers.stats import Interval, ratio_of_means
 
 
 def as_cells(ids: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -59,6 +62,58 @@ def plane_share(vectors: torch.Tensor, axes: Axes) -> float:
     return float(inside / vectors.float().square().sum())
 
 
+def plane_share_over_pairs(vectors: torch.Tensor, axes: Axes, seed: int = 0) -> Interval:
+    """:func:`plane_share` of ``[pairs, rows, columns, d_model]`` with an interval over pairs."""
+    basis = torch.linalg.qr(torch.stack([axes.column, axes.row], dim=1)).Q
+    inside = (vectors.float() @ basis).square().sum((1, 2, 3))
+    return ratio_of_means(inside, vectors.float().square().sum((1, 2, 3)), seed)
+
+
+def linear_prediction(train: torch.Tensor) -> torch.Tensor:
+    """What a linear map from (row, column), fitted on some IDs, says for every cell.
+
+    Args:
+        train: ``[..., rows, columns, d_model]``.
+
+    Returns:
+        ``[rows, columns, d_model]``.
+    """
+    places, vectors = as_cells(train)
+    model = LinearRegression().fit(places, vectors)
+    cells = places[: train.shape[-3] * train.shape[-2]]
+    return torch.from_numpy(model.predict(cells)).float().reshape(train.shape[-3:])
+
+
+def rank_prediction(train: torch.Tensor, rank: int) -> torch.Tensor:
+    """Each cell's mean ID, projected on the first ``rank`` principal components of the means.
+
+    Args:
+        train: ``[..., rows, columns, d_model]``.
+        rank: the number of components.
+
+    Returns:
+        ``[rows, columns, d_model]``.
+    """
+    mean = train.reshape(-1, *train.shape[-3:]).mean(0)
+    _, cells = as_cells(mean)
+    model = PCA(rank).fit(cells)
+    kept = model.inverse_transform(model.transform(cells))
+    return torch.from_numpy(np.asarray(kept)).float().reshape(mean.shape)
+
+
+def r2_over_pairs(prediction: torch.Tensor, test: torch.Tensor, seed: int = 0) -> Interval:
+    """R2 of predicted IDs on the centred IDs of other pairs, with an interval over those pairs.
+
+    Args:
+        prediction: ``[rows, columns, d_model]``.
+        test: ``[pairs, rows, columns, d_model]``, each pair centred over its cells.
+        seed: of the bootstrap.
+    """
+    missed = (test - prediction).square().sum((1, 2, 3))
+    ratio = ratio_of_means(missed, test.square().sum((1, 2, 3)), seed)
+    return Interval(1 - ratio.estimate, 1 - ratio.high, 1 - ratio.low, ratio.n)
+
+
 def linear_fit(train: torch.Tensor, test: torch.Tensor) -> float:
     """Held-out R2 of a linear map from (row, column) to ID, over all dimensions together.
 
@@ -66,12 +121,7 @@ def linear_fit(train: torch.Tensor, test: torch.Tensor) -> float:
         train: IDs that the map is fitted on, ``[..., rows, columns, d_model]``.
         test: IDs of other pairs, on which it is scored.
     """
-    places, vectors = as_cells(train)
-    model = LinearRegression().fit(places, vectors)
-    held_places, held_vectors = as_cells(test)
-    return float(
-        r2_score(held_vectors, model.predict(held_places), multioutput="variance_weighted")
-    )
+    return _r2(linear_prediction(train), test)
 
 
 def rank_fit(train: torch.Tensor, test: torch.Tensor, ranks: Sequence[int]) -> pd.DataFrame:
@@ -83,18 +133,15 @@ def rank_fit(train: torch.Tensor, test: torch.Tensor, ranks: Sequence[int]) -> p
     Returns:
         A row for each rank: ``rank`` and ``r2``.
     """
-    grid_mean = train.reshape(-1, *train.shape[-3:]).mean(0)
-    held_places, held_vectors = as_cells(test)
-    _, centers = as_cells(grid_mean)
-    columns = grid_mean.shape[1]
-    index = (held_places[:, 0] * columns + held_places[:, 1]).astype(int)
-    rows = []
-    for rank in ranks:
-        model = PCA(rank).fit(centers)
-        kept = model.inverse_transform(model.transform(centers))
-        r2 = r2_score(held_vectors, kept[index], multioutput="variance_weighted")
-        rows.append({"rank": rank, "r2": float(r2)})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [{"rank": rank, "r2": _r2(rank_prediction(train, rank), test)} for rank in ranks]
+    )
+
+
+def _r2(prediction: torch.Tensor, test: torch.Tensor) -> float:
+    _, held_vectors = as_cells(test)
+    guess = as_cells(prediction.expand(test.shape))[1]
+    return float(r2_score(held_vectors, guess, multioutput="variance_weighted"))
 
 
 def probe(
@@ -129,3 +176,88 @@ def probe(
 def cosine(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     """Cosine similarity along the last axis."""
     return torch.nn.functional.cosine_similarity(one.float(), other.float(), dim=-1)
+
+
+# Words ------------------------------------------------------------------------------------------
+
+
+def read_positions(
+    vlm: HookedVLM,
+    prompts: Sequence[Prompt],
+    positions: Sequence[Sequence[int]],
+    sites: Sequence[str],
+    batch_size: int = 32,
+) -> torch.Tensor:
+    """Read hidden states at several positions of every prompt, one by one, nothing averaged.
+
+    Args:
+        vlm: the model.
+        prompts: any number.
+        positions: for each prompt equally many positions.
+        sites: hook names.
+        batch_size: prompts in one pass.
+
+    Returns:
+        ``[sites, prompts, positions, d_model]`` in float32 on the CPU.
+    """
+    parts = []
+    for start in range(0, len(prompts), batch_size):
+        where = torch.tensor(positions[start : start + batch_size])
+        rows = torch.arange(len(where))[:, None]
+        found: dict[str, torch.Tensor] = {}
+
+        def keep(resid: torch.Tensor, hook: HookPoint, where=where, rows=rows, found=found) -> None:
+            at = resid[rows.to(resid.device), where.to(resid.device)]
+            found[hook.name] = at.float().cpu()
+
+        vlm.last_logits(prompts[start : start + batch_size], [(site, keep) for site in sites])
+        parts.append(torch.stack([found[site] for site in sites]))
+    return torch.cat(parts, dim=1)
+
+
+def word_contrast(
+    vlm: HookedVLM,
+    images: Sequence,
+    questions: Sequence[str],
+    words: tuple[str, str],
+    sites: Sequence[str],
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden state of one word of a question less that of another, and a null for it.
+
+    A difference needs no centring: what the two words share falls out, as the mean over cells
+    falls out of a difference of IDs.
+
+    Args:
+        vlm: the model.
+        images: one for each question.
+        questions: each holds both words. Balance which comes first.
+        words: (from, to); the contrast is ``to - from``.
+        sites: hook names.
+
+    Returns:
+        The mean contrast ``[sites, d_model]``; and the same for every pair of other tokens of the
+        first question's text, ``[sites, token pairs, d_model]``: what any two words differ by.
+    """
+    prompts = vlm.prompt(list(images), list(questions))
+    spans = [[prompt.word(word)[-1] for word in words] for prompt in prompts]
+    states = read_positions(vlm, prompts, spans, sites)
+    contrast = (states[:, :, 1] - states[:, :, 0]).mean(1)
+    first = prompts[0]
+    taken = {position for word in words for position in first.word(word)}
+    others = [position for position in first.text_positions if position not in taken]
+    plain = read_positions(vlm, [first], [others], sites)[:, 0]
+    one, other = torch.triu_indices(len(others), len(others), 1)
+    return contrast, plain[:, other] - plain[:, one]
+
+
+def unembedding_contrast(
+    vlm: HookedVLM, tokens: Sequence[int], others: Sequence[int]
+) -> torch.Tensor:
+    """Directions in the stream that raise ``tokens`` against ``others``, ``[pairs, d_model]``.
+
+    The final norm's weights are part of the way from the stream to the logits, so they are folded
+    in; its division by the stream's length is a positive number and turns nothing.
+    """
+    weights = vlm.model.get_output_embeddings().weight.detach().float().cpu()
+    scale = vlm.model.get_decoder().norm.weight.detach().float().cpu()
+    return (weights[list(tokens)] - weights[list(others)]) * scale

@@ -228,8 +228,12 @@ class HookedVLM:
         if names is None:
             return list(self.hook_names)
         if callable(names):
-            return [name for name in self.hook_names if names(name)]
-        chosen = [names] if isinstance(names, str) else list(names)
+            chosen = [name for name in self.hook_names if names(name)]
+            if not chosen:
+                raise ValueError("no hook name passes the filter")
+            return chosen
+        one = isinstance(names, str) or not isinstance(names, Iterable)
+        chosen = [names] if one else list(names)
         if not chosen:
             raise ValueError("an empty list of hook names keeps nothing")
         self.check_names(chosen)

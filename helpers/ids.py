@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
@@ -80,14 +80,18 @@ class SpatialIDs:
             seed: draws the partners' cells.
 
         Raises:
-            ValueError: if there are no pairs, the noun is not 0 or 1, or a site does not exist.
+            ValueError: if there are no pairs or no partners, the noun is not 0 or 1, or a site does
+                not exist.
         """
         pairs = [tuple(pair) for pair in pairs]
         if not pairs:
             raise ValueError("an empty list of pairs has no IDs")
         if noun not in (0, 1):
             raise ValueError(f"noun must be 0 (the first) or 1 (the second), not {noun}")
-        sites = vlm.select(sites or [vlm.resid_post(layer) for layer in range(vlm.n_layers)])
+        if partners < 1:
+            raise ValueError(f"partners must be at least 1, not {partners}")
+        everywhere = [vlm.resid_post(layer) for layer in range(vlm.n_layers)]
+        sites = vlm.select(everywhere if sites is None else sites)
         generator = np.random.default_rng(seed)
         cells = [divmod(cell, grid) for cell in range(grid * grid)]
         sums = torch.zeros(len(sites), len(pairs), grid, grid, vlm.d_model)
@@ -168,8 +172,10 @@ class SpatialIDs:
             ValueError: if a pair has none, or the list is empty.
         """
         wanted = [tuple(pair) for pair in pairs]
+        if not wanted:
+            raise ValueError("an empty list of pairs has no IDs")
         missing = [pair for pair in wanted if pair not in self.pairs]
-        if missing or not wanted:
+        if missing:
             raise ValueError(f"no IDs for the pairs {missing}; there are {len(self.pairs)} pairs")
         chosen = [self.pairs.index(pair) for pair in wanted]
         return SpatialIDs(self.vectors[:, chosen], self.sites, tuple(wanted), self.noun, self.model)
@@ -199,11 +205,14 @@ class SpatialIDs:
         """
         if not Path(path).exists():
             raise FileNotFoundError(f"no file with spatial IDs at {path}")
-        with safe_open(str(path), "pt") as file:
-            header = (file.metadata() or {}).get("spatial_ids")
-            if header is None:
-                raise ValueError(f"{path} is a safetensors file but holds no spatial IDs")
-            vectors = file.get_tensor("vectors")
+        try:
+            with safe_open(str(path), "pt") as file:
+                header = (file.metadata() or {}).get("spatial_ids")
+                if header is None:
+                    raise ValueError(f"{path} is a safetensors file but holds no spatial IDs")
+                vectors = file.get_tensor("vectors")
+        except SafetensorError as error:
+            raise ValueError(f"{path} is no safetensors file: {error}") from error
         about = json.loads(header)
         pairs = tuple(tuple(pair) for pair in about["pairs"])
         return cls(vectors, tuple(about["sites"]), pairs, about["noun"], about["model"])

@@ -51,7 +51,12 @@ def steer(site: str, positions: Sequence[int], direction: torch.Tensor, dose: fl
         positions: the word's positions, as ``prompt.word`` gives them.
         direction: ``[d_model]``, usually ``ids.difference(site, origin, target)``.
         dose: in units of the direction.
+
+    Raises:
+        ValueError: if there are no positions.
     """
+    if not positions:
+        raise ValueError("no positions to steer at: find them with prompt.word")
     return Edit(site, (positions[-1],), dose * direction)
 
 
@@ -190,9 +195,15 @@ def mirror_swap(
         log-odds ``clean``, ``mirrored`` and ``patched``.
 
     Raises:
-        ValueError: if a prompt and its mirrored one have different tokens.
+        ValueError: if there are no prompts or no groups, or if a prompt and its mirrored one have
+            different tokens.
     """
-    sites = list(sites or [vlm.resid_post(layer) for layer in range(vlm.n_layers)])
+    if not prompts:
+        raise ValueError("an empty list of prompts has no result")
+    if not groups:
+        raise ValueError("no groups of positions to swap")
+    everywhere = [vlm.resid_post(layer) for layer in range(vlm.n_layers)]
+    sites = vlm.select(everywhere if sites is None else sites)
     for one, other in zip(prompts, mirrored, strict=True):
         if one.tokens != other.tokens:
             raise ValueError(f"tokens differ: {one.question!r} and {other.question!r}")

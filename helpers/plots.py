@@ -3,13 +3,13 @@
 import base64
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import HTML
 from matplotlib.axes import Axes as PlotAxes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
@@ -17,6 +17,17 @@ from PIL import Image
 
 from helpers.stimuli.scenes import Scene
 from helpers.stimuli.sprites import sprite
+
+
+@dataclass(frozen=True)
+class Html:
+    """Markup that a notebook shows as it is."""
+
+    markup: str
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
 
 #: One colour for each thing that is compared throughout the book (colour-blind safe).
 COLORS = {
@@ -196,7 +207,7 @@ def slider(
     values: Sequence[int],
     label: str = "layer",
     start: int | None = None,
-) -> HTML:
+) -> Html:
     """A slider over pictures that works in the rendered book, without kernel or network.
 
     Args:
@@ -222,7 +233,7 @@ def slider(
         "box.querySelectorAll('img').forEach((p,i)=>p.style.display=i==this.value?'block':'none');"
         "box.querySelector('output').textContent=JSON.parse(box.dataset.stops)[this.value];"
     )
-    return HTML(
+    return Html(
         f'<div class="layer-slider" data-stops="{values}">'
         f"<label>{escape(label)} <output>{start}</output> "
         f'<input type="range" min="0" max="{len(values) - 1}" value="{first}" '

@@ -102,7 +102,10 @@ class Prompt:
 
     def _matches(self, word: str) -> list[tuple[int, int]]:
         start = self.text.rindex(self.question)
-        pattern = rf"(?<!\w){re.escape(word)}(?!\w)"
+        # Where the word itself ends in a mark, as "?" does, a letter may be next to it.
+        before = r"(?<!\w)" if re.match(r"\w", word) else ""
+        after = r"(?!\w)" if re.search(r"\w$", word) else ""
+        pattern = before + re.escape(word) + after
         return [
             (start + match.start(), start + match.end())
             for match in re.finditer(pattern, self.question)
@@ -129,9 +132,14 @@ def as_rgb(image: Any) -> Image.Image:
 
     Raises:
         TypeError: if it is no picture.
-        ValueError: if it has no pixels.
+        ValueError: if it has no pixels, or more than 8 bits a channel.
     """
     if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or not (image.ndim == 2 or image.shape[2:] in ((3,), (4,))):
+            raise TypeError(
+                "an array must be uint8 of shape (height, width), (height, width, 3) or "
+                f"(height, width, 4), not {image.dtype} of shape {image.shape}"
+            )
         image = Image.fromarray(image)
     if not isinstance(image, Image.Image):
         raise TypeError(
@@ -139,6 +147,9 @@ def as_rgb(image: Any) -> Image.Image:
         )
     if 0 in image.size:
         raise ValueError(f"the image has no pixels: its size is {image.size}")
+    if image.mode.startswith(("I", "F")):
+        # Pillow would clip these to black and white without a word.
+        raise ValueError(f"the image has mode {image.mode}: scale it to 8 bits (0 to 255) first")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
@@ -150,11 +161,15 @@ def build_prompt(processor: Any, config: Any, family: Family, image: Any, questi
     """Put an image and a question through the processor's own chat template.
 
     Raises:
-        ValueError: if the question is empty, the processor has no chat template, or an input
-            that the family needs is missing.
+        ValueError: if the question is empty or holds the image placeholder, the processor has no
+            chat template, or an input that the family needs is missing.
     """
     if not question.strip():
         raise ValueError("the question is empty")
+    image_id = getattr(config, family.image_token)
+    placeholder = processor.tokenizer.convert_ids_to_tokens(image_id)
+    if placeholder in question:
+        raise ValueError(f"the question must not hold {placeholder!r}: {question!r}")
     if not getattr(processor, "chat_template", None):
         raise ValueError(
             f"{type(processor).__name__} has no chat template, so a prompt in the model's own "
@@ -178,12 +193,11 @@ def build_prompt(processor: Any, config: Any, family: Family, image: Any, questi
             f"{', '.join(inputs)}; without them logits change silently"
         )
     ids = inputs["input_ids"][0]
-    image_id = getattr(config, family.image_token)
     places = (ids == image_id).nonzero().flatten().tolist()
     if not places:
         raise ValueError(f"the prompt holds no image token (id {image_id}): {text!r}")
     grid = family.grid(config, inputs, len(places))
-    full_text = _expand(text, processor.tokenizer.convert_ids_to_tokens(image_id), len(places))
+    full_text = _expand(text, placeholder, len(places))
     encoded = processor.tokenizer(
         full_text, return_offsets_mapping=True, add_special_tokens=not begins_itself
     )

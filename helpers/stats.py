@@ -42,7 +42,12 @@ def mean(values: Sequence[float], seed: int = 0) -> Interval:
 
 
 def paired_difference(one: Sequence[float], other: Sequence[float], seed: int = 0) -> Interval:
-    """Mean of ``one - other`` over the same samples, bootstrapped in pairs."""
+    """Mean of ``one - other`` over the same samples, bootstrapped in pairs.
+
+    Raises:
+        ValueError: if the numbers of samples differ.
+    """
+    _check_paired(one, other)
     return mean(np.asarray(one, dtype=float) - np.asarray(other, dtype=float), seed)
 
 
@@ -52,13 +57,22 @@ def ratio_of_means(
     """Ratio of two means over the same samples, bootstrapped in pairs.
 
     The mean of ratios is no substitute: where a denominator is near zero it is all noise.
+
+    Raises:
+        ValueError: if the numbers of samples differ.
     """
+    _check_paired(numerator, denominator)
 
     def ratio(top: np.ndarray, bottom: np.ndarray, axis: int = -1) -> np.ndarray:
         return top.mean(axis) / bottom.mean(axis)
 
     samples = (np.asarray(numerator, dtype=float), np.asarray(denominator, dtype=float))
     return _bootstrap(samples, ratio, seed)
+
+
+def _check_paired(one: Sequence[float], other: Sequence[float]) -> None:
+    if len(one) != len(other):
+        raise ValueError(f"pairs are needed, but there are {len(one)} and {len(other)} samples")
 
 
 def _bootstrap(samples: tuple[np.ndarray, ...], statistic, seed: int) -> Interval:
@@ -119,8 +133,13 @@ def choose_layer(table: pd.DataFrame, value: str, sample: str = "prompt", seed: 
 
     Returns:
         The layer, and the rows of that layer for the other half: report those.
+
+    Raises:
+        ValueError: with fewer than two samples.
     """
     first, second = halves(table[sample].to_numpy(), seed)
+    if not len(first):
+        raise ValueError(f"two halves need at least two samples, not {len(second)}")
     chosen = table[table[sample].isin(first)].groupby("layer")[value].mean().idxmax()
     held_out = table[table[sample].isin(second) & (table["layer"] == chosen)]
     return int(chosen), held_out

@@ -76,10 +76,9 @@ LIMITS = """
 ## Limits
 
 It knows 32 pictures and the wording of its training questions, nothing else; it is a model
-organism for methods, not a model of the world. It was told what to say about places in words that
-people rarely write so densely, so *that* it has spatial IDs is by design; *how* it uses them is not.
-Photographs, drawings and other emoji fonts are out of its reach. Objects smaller than a patch
-({patch} pixels of {pixels}) are often missed.
+organism for methods, not a model of the world. What it read speaks of places more densely than
+people do. Photographs, drawings and other emoji fonts are out of its reach. Objects smaller than
+a patch ({patch} pixels of {pixels}) are often missed.
 """
 
 
