@@ -1,0 +1,105 @@
+"""What depends on what. `make book` calls this through doit.
+
+One task runs each notebook, one builds the book. A task runs again when the content of a file
+that it depends on changed, or one of its parameters, and not otherwise.
+
+    doit list --all
+    doit notebook:01_meet_the_model
+    doit MODEL=llava-hf/llava-1.5-7b-hf book
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+from doit import get_var
+from doit.tools import config_changed
+
+ROOT = Path(__file__).resolve().parent
+BUILD = ROOT / "_build"
+BUILD.mkdir(exist_ok=True)
+
+DOIT_CONFIG = {
+    "default_tasks": ["book"],
+    "backend": "json",
+    "dep_file": str(BUILD / "doit.json"),
+    "continue": True,  # one failing notebook does not keep the others from running
+    "verbosity": 2,
+}
+
+# The chapters, and the parameters that the book sets. What is not set here keeps the default
+# that stands in the notebook's parameters cell.
+PARAMETERS = {
+    "01_meet_the_model": {},
+    "02_making_stimuli": {},
+    "03_where_does_it_flow": {},
+    "04_finding_spatial_ids": {},
+    "05_their_geometry": {},
+    "06_steering_beliefs": {},
+}
+
+# `make book MODEL=...` and `make book SMALL=true` set these for every chapter.
+OVERRIDES = {"MODEL": str, "SMALL": lambda text: text.lower() in ("1", "true", "yes")}
+
+
+def parameters_of(name: str) -> dict:
+    asked = {key: get_var(key) for key in OVERRIDES}
+    overrides = {key: OVERRIDES[key](text) for key, text in asked.items() if text is not None}
+    return {**PARAMETERS[name], **overrides}
+
+
+def files_in(folder: str) -> list[Path]:
+    """Every file below a folder, without caches."""
+    paths = (ROOT / folder).rglob("*")
+    return sorted(p for p in paths if p.is_file() and "__pycache__" not in p.parts)
+
+
+def needs(name: str) -> list[Path]:
+    """What a notebook depends on: itself, the helpers, and the models that they load.
+
+    Not the training scripts nor the models' cards, and of the exercises only its chapter's.
+    """
+    found = [ROOT / "notebooks" / f"{name}.ipynb"]
+    found += [ROOT / "tools" / "notebooks.py", ROOT / "constraints.txt"]
+    for path in files_in("helpers"):
+        folder = path.relative_to(ROOT / "helpers").parts[0]
+        number = re.search(r"\d+", path.stem) if folder == "exercises" else None
+        other_chapter = number and int(number.group()) != int(name[:2])
+        if folder != "training" and path.suffix != ".md" and not other_chapter:
+            found.append(path)
+    return found
+
+
+def executed(name: str) -> Path:
+    return BUILD / "executed" / f"{name}.ipynb"
+
+
+def task_notebook():
+    """Execute a notebook headless."""
+    for name in PARAMETERS:
+        settings = json.dumps(parameters_of(name), sort_keys=True)
+        command = [sys.executable, "-m", "tools.notebooks", "run", name, "--parameters", settings]
+        yield {
+            "name": name,
+            "actions": [command],
+            "file_dep": needs(name),
+            "targets": [executed(name)],
+            "uptodate": [config_changed(settings)],
+        }
+
+
+def task_book():
+    """Build the HTML book from the prose and the executed notebooks."""
+    return {
+        "actions": [[sys.executable, "-m", "tools.book", "build"]],
+        "file_dep": [
+            ROOT / "_config.yml",
+            ROOT / "_toc.yml",
+            ROOT / "constraints.txt",
+            ROOT / "tools" / "book.py",
+            *files_in("book"),
+            *map(executed, PARAMETERS),
+        ],
+        "targets": [BUILD / "html" / "index.html"],
+    }

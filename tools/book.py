@@ -1,0 +1,195 @@
+"""Build the HTML book from the prose pages and the executed notebooks.
+
+    python -m tools.book build
+    python -m tools.book where
+
+The pages are first laid out in `_build/source/`, in the folders that they have here, with the
+executed notebooks in place of the empty ones. Jupyter Book then builds into `_build/jb/`. Only a
+build without a single warning, whose pages load nothing from the network, becomes `_build/html/`.
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+
+from tools.notebooks import EXECUTED, ROOT
+
+SOURCE = ROOT / "_build" / "source"
+WORK = ROOT / "_build" / "jb"
+HTML = ROOT / "_build" / "html"
+LOG = ROOT / "_build" / "book.log"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+class BookError(Exception):
+    """The book cannot be built. The message says which pages and why."""
+
+
+# ---------------------------------------------------------------- laying out the sources
+
+
+def stage(root: Path = ROOT, executed: Path = EXECUTED, source: Path = SOURCE) -> None:
+    """Lay out what the book is built from: settings, prose, executed notebooks."""
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy2(root / name, source / name)
+    shutil.copytree(root / "book", source / "book")
+    (source / "notebooks").mkdir()
+    for path in sorted((root / "notebooks").glob("*.ipynb")):
+        if not (executed / path.name).exists():
+            raise BookError(f"{path.name} has not been executed: run `make book`.")
+        notebook = nbformat.read(executed / path.name, as_version=4)
+        forget_the_run(notebook)
+        refuse_widgets(notebook, path.name)
+        nbformat.write(notebook, source / "notebooks" / path.name)
+
+
+def forget_the_run(notebook) -> None:
+    """Drop what papermill notes about this machine and this run."""
+    for part in [notebook, *notebook.cells]:
+        part.metadata.pop("papermill", None)
+        part.metadata.pop("execution", None)
+
+
+def refuse_widgets(notebook, name: str) -> None:
+    """A widget needs a live kernel; on a page of the book it would be an empty box."""
+    for number, cell in enumerate(notebook.cells):
+        hidden = {"remove-output", "remove-cell"} & set(cell.metadata.get("tags", []))
+        if not hidden and any(WIDGET in o.get("data", {}) for o in cell.get("outputs", [])):
+            raise BookError(
+                f"{name}, cell {number}: the output is a live widget, which the book cannot show.\n"
+                "Tag the cell 'remove-output', or show a figure that needs no kernel."
+            )
+
+
+# ---------------------------------------------------------------- building
+
+
+def build_pages(source: Path, work: Path, log: Path) -> Path:
+    """Run Jupyter Book with warnings as errors; return the folder of HTML pages."""
+    shutil.rmtree(work, ignore_errors=True)
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source)]
+    command += ["--path-output", str(work), "-W", "-n", "--keep-going", "--all"]
+    environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "NO_COLOR": "1"}
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+    )
+    output = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout).replace(f"{source}{os.sep}", "")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(output, encoding="utf-8")
+    complaints = [
+        line for line in output.splitlines() if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)
+    ]
+    if done.returncode or complaints:
+        told = complaints or output.splitlines()[-20:]
+        raise BookError("The book did not build:\n" + "\n".join(told) + f"\n\nThe full log: {log}")
+    return work / "_build" / "html"
+
+
+def build(html: Path = HTML) -> Path:
+    """Stage, build, check, and only then replace the pages that are there."""
+    stage()
+    pages = build_pages(SOURCE, WORK, LOG)
+    loads = external_loads(pages)
+    if loads:
+        told = "\n".join(f"{page}: {address}" for page, address in loads)
+        raise BookError(f"These pages would load something from the network:\n{told}")
+    shutil.rmtree(html, ignore_errors=True)
+    shutil.move(str(pages), str(html))
+    return html / "index.html"
+
+
+# ---------------------------------------------------------------- offline
+
+NETWORK = re.compile(r"^\s*(https?:)?//", re.IGNORECASE)
+IN_CSS = re.compile(r"""(?:url\(\s*|@import\s+)["']?((?:https?:)?//[^"')\s;]+)""", re.IGNORECASE)
+IN_SCRIPT = re.compile(
+    r"""(?:\bimport\b\s*\(?|\bfrom|\bfetch\s*\(|\.src\s*=|importScripts\s*\()\s*"""
+    r"""["'`]((?:https?:)?//[^"'`]+)""",
+    re.IGNORECASE,
+)
+LOADING_LINKS = {
+    "stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-prefetch", "modulepreload",
+    "manifest", "apple-touch-icon",
+}  # fmt: skip
+
+
+def external_loads(pages: Path) -> list[tuple[str, str]]:
+    """(page, address) of everything that a browser would fetch from the network by itself."""
+    found = []
+    for path in sorted(pages.rglob("*.html")):
+        reader = _Loads()
+        reader.feed(path.read_text(encoding="utf-8"))
+        found += [(str(path.relative_to(pages)), address) for address in reader.found]
+    for path in sorted(pages.rglob("*.css")):
+        text = path.read_text(encoding="utf-8")
+        found += [(str(path.relative_to(pages)), address) for address in IN_CSS.findall(text)]
+    return found
+
+
+class _Loads(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found, self.inside = [], None
+
+    def handle_starttag(self, tag, attrs):
+        values = {key: value or "" for key, value in attrs}
+        self.inside = tag if tag in ("script", "style") else None
+        if tag == "link":
+            loads = LOADING_LINKS & set(values.get("rel", "").lower().split())
+            addresses = [values.get("href", "")] if loads else []
+        elif tag in ("a", "area", "base"):
+            addresses = []
+        else:
+            addresses = [values.get(key, "") for key in ("src", "data", "poster", "xlink:href")]
+            addresses += [part.strip() for part in values.get("srcset", "").split(",")]
+        self.found += [address for address in addresses if NETWORK.match(address)]
+        self.found += IN_CSS.findall(values.get("style", ""))
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, data):
+        if self.inside == "style":
+            self.found += IN_CSS.findall(data)
+        elif self.inside == "script":
+            self.found += IN_SCRIPT.findall(data)
+
+
+# ---------------------------------------------------------------- command line
+
+
+def main(argv=None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tools.book", description=__doc__)
+    parser.add_argument("verb", choices=["build", "where"])
+    verb = parser.parse_args(argv).verb
+    if verb == "where":
+        print(f"\nThe book is here:\n  {(HTML / 'index.html').as_uri()}\n")
+        return 0
+    start = time.perf_counter()
+    print("   the book: building the pages ...", flush=True)
+    try:
+        build()
+    except BookError as error:
+        print(f"\n{error}\n", file=sys.stderr, flush=True)
+        return 1
+    print(f"   the book: done in {time.perf_counter() - start:.1f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
