@@ -31,19 +31,32 @@ from helpers.training.tokenizer import build_tokenizer
 CAPTIONS = ("locate", "layout", "relations", "grounded")
 
 
+#: Mostly three to six objects: one noun does not give the other away.
+CLUTTERED = SceneMix(
+    (
+        (0.20, "grid", (2, 2)),
+        (0.12, "clutter", (1, 2)),
+        (0.48, "clutter", (3, 6)),
+        (0.20, "perspective", (2, 4)),
+    )
+)
+#: Mostly two objects: once the first is named, the other is known.
+SPARSE = SceneMix(
+    (
+        (0.40, "grid", (2, 2)),
+        (0.30, "clutter", (1, 2)),
+        (0.10, "clutter", (3, 3)),
+        (0.20, "perspective", (2, 2)),
+    )
+)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what a training run does."""
 
     shape: Shape = Shape()
-    scenes: SceneMix = SceneMix(
-        (
-            (0.20, "grid", (2, 2)),
-            (0.12, "clutter", (1, 2)),
-            (0.48, "clutter", (3, 6)),
-            (0.20, "perspective", (2, 4)),
-        )
-    )
+    scenes: SceneMix = CLUTTERED
     captions: tuple[str, ...] = CAPTIONS
     caption_share: float = 0.4
     vision_steps: int = 900
@@ -61,20 +74,14 @@ class Recipe:
     bfloat16: bool = True
 
 
+QUESTIONS_ONLY = {"captions": (), "caption_share": 0.0}
+
 RECIPES = {
     "tiny-llava": Recipe(),
-    "tiny-llava-direct": Recipe(
-        scenes=SceneMix(
-            (
-                (0.40, "grid", (2, 2)),
-                (0.30, "clutter", (1, 2)),
-                (0.10, "clutter", (3, 3)),
-                (0.20, "perspective", (2, 2)),
-            )
-        ),
-        captions=(),
-        caption_share=0.0,
-    ),
+    "tiny-llava-direct": Recipe(scenes=SPARSE, **QUESTIONS_ONLY),
+    # The other two corners of the square: what makes spatial IDs appear, captions or clutter?
+    "captions-sparse": Recipe(scenes=SPARSE, steps=1500),
+    "questions-cluttered": Recipe(**QUESTIONS_ONLY, steps=1500),
     "smoke": Recipe(
         shape=Shape(vision_layers=1, vision_width=32, layers=2, width=32, heads=2, mlp_width=64),
         vision_steps=8,
