@@ -72,7 +72,6 @@ def pack(
     tokenizer: PreTrainedTokenizerFast,
     image_pixels: int,
     image_tokens: int,
-    caption_weight: float = 3.0,
 ) -> Batch:
     """Pack each scene's segments into one row behind its image."""
     prefix = tokenizer("USER: <image>").input_ids
@@ -103,7 +102,8 @@ def pack(
             where = at + torch.tensor(learned[1:]).nonzero().flatten()
             labels[row, where] = ids[row, where + 1]
             kind = segments[row][number - 1].kind
-            importance = 1.0 if "</s>" in segments[row][number - 1].runs[-1][0] else caption_weight
+            # Long texts carry more, and each of their tokens would else count for little.
+            importance = 3.0 if len(where) > 4 else 1.0
             weights[row, where] = importance / max(len(where), 1)
             kinds[row].append((kind, at, end))
             at = end

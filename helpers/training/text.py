@@ -5,6 +5,7 @@ the noun's object is, which is what makes the *noun* fetch its object's place (s
 on finding spatial IDs).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from helpers.stimuli import questions
 from helpers.stimuli.scenes import Placed, Scene
 
 COLUMNS = "ABCDEFGH"
+
+#: Puts an object's place into words.
+Describe = Callable[[Placed, np.random.Generator], str]
 
 
 @dataclass(frozen=True)
@@ -36,8 +40,19 @@ def question_segment(scene: Scene, kind: str, generator: np.random.Generator) ->
     return Segment(kind, ((_prompt(question.text), False), (f" {question.answer}</s>", True)))
 
 
+def described_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
+    """A question whose nouns are followed by place words: "Is the frog top left above or ..."."""
+    return _annotated(scene, kind, generator, _place_words)
+
+
 def grounded_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
     """A question whose nouns are followed by coordinates, as in referential dialogue."""
+    return _annotated(scene, kind, generator, _coordinates)
+
+
+def _annotated(
+    scene: Scene, kind: str, generator: np.random.Generator, describe: Describe
+) -> Segment | None:
     question = questions.ask(scene, str(generator.choice(["left_right", "above_below"])), generator)
     if question is None:
         return None
@@ -45,7 +60,7 @@ def grounded_segment(scene: Scene, kind: str, generator: np.random.Generator) ->
     for name in question.objects:
         before, rest = rest.split(f"the {name}", 1)
         runs.append((f"{before}the {name}", False))
-        runs.append((f" {_coordinates(scene.find(name), generator)}", True))
+        runs.append((f" {describe(scene.find(name), generator)}", True))
     runs += [(rest, False), (f" {question.answer}</s>", True)]
     return Segment(kind, tuple(runs))
 
@@ -82,7 +97,9 @@ def relations_segment(scene: Scene, kind: str, generator: np.random.Generator) -
     return Segment(kind, tuple(runs)) if len(runs) > 1 else None
 
 
-def _caption(kind, request, scene, generator, describe) -> Segment:
+def _caption(
+    kind: str, request: str, scene: Scene, generator: np.random.Generator, describe: Describe
+) -> Segment:
     runs: list[tuple[str, bool]] = [(_prompt(request), False)]
     for name in generator.permutation(scene.names):
         runs.append((f" the {name}", False))
@@ -110,6 +127,7 @@ SEGMENTS = {kind: question_segment for kind in questions.KINDS} | {
     "locate": locate_segment,
     "layout": layout_segment,
     "relations": relations_segment,
+    "described": described_segment,
     "grounded": grounded_segment,
 }
 
