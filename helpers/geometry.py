@@ -121,7 +121,7 @@ def linear_fit(train: torch.Tensor, test: torch.Tensor) -> float:
         train: IDs that the map is fitted on, ``[..., rows, columns, d_model]``.
         test: IDs of other pairs, on which it is scored.
     """
-    return _r2(linear_prediction(train), test)
+    return r2(linear_prediction(train), test)
 
 
 def rank_fit(train: torch.Tensor, test: torch.Tensor, ranks: Sequence[int]) -> pd.DataFrame:
@@ -134,11 +134,12 @@ def rank_fit(train: torch.Tensor, test: torch.Tensor, ranks: Sequence[int]) -> p
         A row for each rank: ``rank`` and ``r2``.
     """
     return pd.DataFrame(
-        [{"rank": rank, "r2": _r2(rank_prediction(train, rank), test)} for rank in ranks]
+        [{"rank": rank, "r2": r2(rank_prediction(train, rank), test)} for rank in ranks]
     )
 
 
-def _r2(prediction: torch.Tensor, test: torch.Tensor) -> float:
+def r2(prediction: torch.Tensor, test: torch.Tensor) -> float:
+    """R2 of predicted IDs ``[rows, columns, d_model]`` on others, with any axes before."""
     _, held_vectors = as_cells(test)
     guess = as_cells(prediction.expand(test.shape))[1]
     return float(r2_score(held_vectors, guess, multioutput="variance_weighted"))

@@ -183,7 +183,10 @@ class SpatialIDs:
     def shuffled(self, seed: int) -> "SpatialIDs":
         """The same vectors at the wrong cells: a control that keeps their span and norms."""
         sites, pairs, rows, columns, width = self.vectors.shape
-        order = torch.randperm(rows * columns, generator=torch.Generator().manual_seed(seed))
+        generator, cells = torch.Generator().manual_seed(seed), torch.arange(rows * columns)
+        order = torch.randperm(rows * columns, generator=generator)
+        while len(cells) > 1 and bool((order == cells).any()):  # no vector stays where it was
+            order = torch.randperm(rows * columns, generator=generator)
         moved = self.vectors.reshape(sites, pairs, rows * columns, width)[:, :, order]
         return SpatialIDs(
             moved.reshape(self.vectors.shape), self.sites, self.pairs, self.noun, self.model
@@ -256,7 +259,7 @@ def _steps(count: int) -> torch.Tensor:
 
 
 def _hat(place: float, count: int) -> torch.Tensor:
-    return (1 - (torch.arange(count) - place).abs()).clamp(min=0)
+    return (1 - (torch.arange(count) - float(place)).abs()).clamp(min=0)
 
 
 def _name_of(vlm: HookedVLM) -> str:

@@ -79,7 +79,7 @@ QUESTIONS_ONLY = {"captions": (), "caption_share": 0.0}
 
 RECIPES = {
     "tiny-llava": Recipe(),
-    "tiny-llava-direct": Recipe(scenes=SPARSE, **QUESTIONS_ONLY),
+    "tiny-llava-direct": Recipe(scenes=SPARSE, **QUESTIONS_ONLY, steps=2400),
     # The other two corners of the square: what makes spatial IDs appear, captions or clutter?
     "captions-sparse": Recipe(scenes=SPARSE, steps=1500),
     "questions-cluttered": Recipe(**QUESTIONS_ONLY, steps=1500),
