@@ -33,7 +33,9 @@ def surface_forms(vlm: HookedVLM, prompt: Prompt, answer: str) -> list[tuple[int
             whole = tokenizer(tail + space + text, add_special_tokens=False).input_ids
             if whole[: len(before)] == before and tuple(whole[len(before) :]) not in forms:
                 forms.append(tuple(whole[len(before) :]))
-    return forms
+    # Nobody answers letter by letter where a word is one token, and such forms cost a pass each.
+    shortest = min(map(len, forms))
+    return [form for form in forms if len(form) <= shortest + 1]
 
 
 @torch.no_grad()

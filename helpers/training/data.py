@@ -72,8 +72,14 @@ def pack(
     tokenizer: PreTrainedTokenizerFast,
     image_pixels: int,
     image_tokens: int,
+    blind_share: float = 0.0,
+    generator: np.random.Generator | None = None,
 ) -> Batch:
-    """Pack each scene's segments into one row behind its image."""
+    """Pack each scene's segments into one row behind its image.
+
+    In a share of the segments, drawn from the generator, the words of the question are blind: no
+    token before the question's last two ("?" and "ASSISTANT:") may look at the image.
+    """
     prefix = tokenizer("USER: <image>").input_ids
     prefix = prefix[:-1] + [tokenizer.image_token_id] * image_tokens
     start = len(prefix)
@@ -86,6 +92,7 @@ def pack(
     labels = torch.full(shape, IGNORED)
     weights = torch.zeros(shape)
     owner = torch.full(shape, -1)
+    blind = torch.zeros(shape, dtype=torch.bool)
     kinds: list[list[tuple[str, int, int]]] = []
     for row, texts in enumerate(encoded):
         ids[row, :start] = torch.tensor(prefix)
@@ -106,10 +113,14 @@ def pack(
             importance = 3.0 if len(where) > 4 else 1.0
             weights[row, where] = importance / max(len(where), 1)
             kinds[row].append((kind, at, end))
+            if blind_share and generator.random() < blind_share:
+                blind[row, at : at + learned.index(True) - 2] = True
             at = end
     same = (owner[:, :, None] == owner[:, None, :]) | (owner[:, None, :] == 0)
     causal = torch.ones(length, length).tril().bool()
-    mask = (same & causal)[:, None]
+    image = ids == tokenizer.image_token_id
+    unseen = blind[:, :, None] & image[:, None, :]
+    mask = (same & causal & ~unseen)[:, None]
     return Batch(to_pixels(scenes, image_pixels), ids, positions, mask, labels, weights, kinds)
 
 
