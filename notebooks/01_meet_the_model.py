@@ -1,0 +1,1063 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Meet the model: from pixels to tokens to an answer
+#
+# [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/01_meet_the_model.ipynb)
+# · 40 minutes to read, 1 minute to run · runs without a GPU
+#
+# You show a model a picture with a frog and a camel. You ask which side the frog is on. It says
+# "Left". **What happens between the picture and that word?** This chapter follows the question
+# through the model once, from the first pixel to the last token, and opens the model at every
+# station on the way.
+#
+# **You will learn**
+# - how a picture and a question become one row of tokens
+# - how to find a word in that row, also when it is several tokens
+# - how to turn an answer into a number, the *belief*
+# - how to read and change what flows through the model, with hooks
+# - what a logit lens shows at patches and at words, and what it cannot show
+
+# %% tags=["parameters"]
+MODEL = "tiny-llava"  # a shipped model, a Hugging Face name, or a folder
+SMALL = False  # True: fewer images, to try things out
+SEED = 0
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the setup", "code_prompt_hide": "Hide the setup"}
+import sys
+
+if "google.colab" in sys.modules:
+    # %pip install -q "git+https://github.com/where-is-the-frog/where-is-the-frog"
+    pass
+
+from html import escape
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from IPython.display import HTML
+
+from helpers import Edit, Job, Placed, Scene, load_vlm, plots, scenes, stats, sweep
+from helpers.beliefs import surface_forms
+from helpers.exercises import ch01
+from helpers.report import glue, percent
+from helpers.stimuli import questions
+from helpers.stimuli.scenes import Background
+from helpers.stimuli.sprites import OBJECTS
+
+plots.use_style()
+torch.manual_seed(SEED)
+vlm = load_vlm(MODEL)
+PIXELS = vlm.model.config.vision_config.image_size
+PASSED = list(range(vlm.n_layers + 1))  # how many blocks a token has passed
+print(f"{MODEL}: {vlm}{' · small' if SMALL else ''}")
+print(f"Python {sys.version.split()[0]} · torch {torch.__version__} · seed {SEED}")
+
+# %% [markdown]
+# ## One picture
+#
+# A scene is a list of objects with places. `x` runs from 0 at the left edge to 1 at the right, `y`
+# from 0 at the top to 1 at the bottom. Because we made the picture, we know every true answer.
+
+# %%
+scene = Scene(
+    (
+        Placed("frog", x=0.20, y=0.68, size=0.26),
+        Placed("camel", x=0.76, y=0.38, size=0.30),
+        Placed("backpack", x=0.46, y=0.20, size=0.22),
+        Placed("hot dog", x=0.70, y=0.80, size=0.22),
+    ),
+    Background(
+        "gradient", ((255, 244, 214), (214, 236, 255), (226, 255, 226), (255, 224, 236))
+    ),
+)
+
+# %% [markdown]
+# The model never sees this scene, only pixels, and fewer than you might think. Its processor
+# shrinks the picture and cuts it into a grid of square **patches**. Let us take the pixels from the
+# very tensor that the model gets, and pull the patches apart.
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
+prompt = vlm.prompt(scene.render(336), "Is the frog to the left or right of the camel?")
+rows, columns = prompt.image_patches.grid
+
+
+def as_seen(prompt):
+    """The pixels that the model gets, 0 to 1, [height, width, 3]."""
+    pixels = prompt.inputs["pixel_values"][0].permute(1, 2, 0).numpy()
+    return (pixels - pixels.min()) / (pixels.max() - pixels.min())
+
+
+def pulled_apart(pixels, rows, columns):
+    """The same picture with white gaps between its patches."""
+    side, gap = pixels.shape[0] // rows, max(1, pixels.shape[0] // rows // 4)
+    canvas = np.ones((rows * (side + gap), columns * (side + gap), 3))
+    for row, column in np.ndindex(rows, columns):
+        patch = pixels[
+            row * side : (row + 1) * side, column * side : (column + 1) * side
+        ]
+        top, left = row * (side + gap), column * (side + gap)
+        canvas[top : top + side, left : left + side] = patch
+    return canvas
+
+
+figure, (first, second) = plt.subplots(1, 2, figsize=(8, 4.1))
+first.imshow(scene.render(672))
+second.imshow(pulled_apart(as_seen(prompt), rows, columns))
+first.set_title("what we drew")
+second.set_title(f"what the model gets: {rows} x {columns} patches")
+for axes in (first, second):
+    axes.axis("off")
+figure.tight_layout()
+plt.show()
+
+glue("patches", rows * columns)
+glue("side", PIXELS)
+glue("blocks", vlm.n_layers)
+glue("d_model", vlm.d_model)
+
+# %% [markdown]
+# **Figure 1. The frog, before and after.** Left: our drawing. Right: the model's input,
+# {glue:text}`side` pixels wide, as {glue:text}`patches` patches. A vision tower turns each patch into
+# a vector (here CLIP's architecture {cite}`radford2021clip`), and a small projector turns that vector
+# into something that can stand in a sentence, as if it were a word. Row by row, from the top left, the
+# patches queue up. From here on "left" is a matter of who stands where in the queue, and of what
+# the vision tower wrote into each vector about its place.
+#
+# ## One row of tokens
+#
+# The question joins the queue. The model's own chat template puts a frame around it, and the
+# tokenizer cuts it into **tokens**: whole words if they are common, pieces if not. Here is the whole
+# row, with its positions.
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show how the strip is made"}
+CHIP = (
+    "display:inline-block;text-align:center;padding:2px 5px;margin:2px 1px;border-radius:6px;"
+    "font-family:monospace;font-size:0.9em;color:{ink};background:{fill}"
+)
+
+
+def chip(text, number, fill="#ececec", ink="#222"):
+    shown = escape(text.replace("\n", "⏎").replace(" ", "·"))
+    small = f'<div style="font-size:0.65em;opacity:0.75">{number}</div>'
+    return f'<span style="{CHIP.format(ink=ink, fill=fill)}">{shown}{small}</span>'
+
+
+def token_strip(prompt, fills):
+    """The prompt's tokens as coloured chips; the patches share one chip."""
+    image = prompt.image_patches.positions
+    chips = []
+    for position, token in enumerate(prompt.tokens):
+        if position == image[0]:
+            label = f"{len(image)} patches"
+            chips.append(chip(label, f"{image[0]} to {image[-1]}", "#009E73", "#fff"))
+        elif position not in image:
+            chips.append(chip(token, position, *fills.get(position, ())))
+    return HTML(f'<div style="line-height:2.6">{"".join(chips)}</div>')
+
+
+def mark_words(prompt, *words):
+    """Blue for the object words, orange for the last token."""
+    fills = {
+        position: ("#0072B2", "#fff")
+        for word in words
+        for position in prompt.word(word)
+    }
+    return fills | {prompt.last: ("#D55E00", "#fff")}
+
+
+# %%
+token_strip(prompt, mark_words(prompt, "frog", "camel"))
+
+# %% [markdown]
+# **Figure 2. The whole prompt.** Green: the patches. Blue: the two **object words**, which will be
+# the heroes of this book. Orange: the last token. A dot stands for a space. The model is *causal*: a token can look
+# at those before it, never at those after. So the patches never see the question, and only the last
+# token sees everything. The answer is read there.
+#
+# Not every word is one token:
+
+# %%
+other = vlm.prompt(scene.render(336), "Is the hot dog above or below the backpack?")
+for word in ("hot dog", "backpack"):
+    positions = other.word(word)
+    print(
+        f"{word!r}: positions {positions}, tokens {[other.tokens[p] for p in positions]}"
+    )
+token_strip(other, mark_words(other, "hot dog", "backpack"))
+
+# %% [markdown]
+# **Figure 3. Words and their spans.** A word's meaning is complete at its *last* token: at "hot" the
+# model cannot know yet that this is about food. The paper {cite}`kang2026linear` reads its spatial
+# IDs at the last token of an object word, and so do we.
+#
+# Finding words sounds like a detail. It is where this kind of research goes wrong most quietly. An
+# edit one position off lands on the article, runs without an error, and yields a plausible curve. It
+# happened to us while this book was made. So do it by hand once, and never again.
+
+# %% [markdown]
+# ```{exercise} Find every token of a word
+# :label: ex-01-find-word
+#
+# *Difficulty ●●○ · importance ●●● · 10 minutes*
+#
+# Write `find_word(text, offsets, question, word)`. It gets the whole prompt as `text`, for each token
+# its `(begin, end)` characters in it, the `question`, and a `word` of the question. Return the
+# positions of all tokens that hold some of the word's first occurrence. Traps: "apple" is also
+# a part of "pineapple", the prompt holds more than the question, and many tokens begin
+# with a space.
+# ```
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+import re
+
+
+def find_word(text, offsets, question, word):
+    # Search in the question alone: the rest of the prompt may hold the same word.
+    start = text.rindex(question)
+    # \b is a word's edge, so that "apple" is not found inside "pineapple".
+    match = re.search(rf"\b{re.escape(word)}\b", question)
+    begin, end = start + match.start(), start + match.end()
+    # A token belongs to the word if they share at least one character.
+    return [i for i, (low, high) in enumerate(offsets) if low < end and high > begin]
+
+
+# %%
+ch01.check_find_word(find_word)
+
+# %% [markdown]
+# `prompt.word("frog")` does this from now on. It also raises an error, with the tokens in it, when the word
+# is not there. Silence is the enemy.
+#
+# ## An answer
+#
+# Now let it speak. These are questions in the wording that real vision-language models are asked.
+
+# %%
+asked = [
+    questions.left_right(scene, "frog", "camel"),
+    questions.left_right(scene, "camel", "frog"),
+    questions.above_below(scene, "hot dog", "backpack"),
+    questions.where(scene, "frog"),
+    questions.corner(scene, "bottom", "right"),
+    questions.further(scene, "camel", "backpack", "right"),
+    questions.between(scene, "backpack", "frog", "camel"),
+    questions.is_there(scene, "hot dog"),
+    questions.is_there(scene, "dog"),
+    questions.what(scene),
+]
+replies = vlm.generate(vlm.prompt(scene.render(336), [one.text for one in asked]))
+
+table = pd.DataFrame(
+    {"question": [one.text for one in asked], "truth": [one.answer for one in asked]}
+)
+table["model"] = replies
+right = [
+    r.lower().startswith(t.lower())
+    for r, t in zip(replies, table["truth"], strict=True)
+]
+table[""] = np.where(right, "✓", "✗")
+glue("answers_right", sum(right))
+glue("answers_asked", len(right))
+table
+
+# %% [markdown]
+# **Table 1. Ten questions about one picture.** {glue:text}`answers_right` of
+# {glue:text}`answers_asked` are right. Look at the last but one: there is a *hot dog* and no dog. A
+# model that matches pieces of words would fall for it. And the frog and the camel are one of the pairs
+# that the book's models never saw together in training, so the first two answers cannot be recalled;
+# they have to be worked out.
+#
+# One picture proves little. [Chapter 2](02_making_stimuli.ipynb) counts over many, with
+# intervals. First we need a better measure than a word.
+#
+# ## A belief is a number
+#
+# A model does not say "Left". It gives every token of its vocabulary a probability, and someone
+# picks the largest. Here is what stands behind the word.
+
+
+# %%
+def top_tokens(logits, count=8):
+    """The likeliest next tokens and their probabilities."""
+    probabilities, ids = logits.float().softmax(-1).topk(count)
+    names = vlm.processor.tokenizer.convert_ids_to_tokens(ids.tolist())
+    return [name.replace("▁", "·") for name in names], probabilities.cpu().numpy()
+
+
+names, probabilities = top_tokens(vlm.last_logits(prompt)[0])
+axes = plt.subplots(figsize=(6, 2.8))[1]
+axes.barh([repr(name) for name in names], probabilities, color="#D55E00")
+axes.invert_yaxis()
+axes.set(xlabel="probability (log scale)", xscale="log", title="the next token")
+plt.show()
+glue("top_share", f"{100 * probabilities[0]:.1f} %")
+
+# %% [markdown]
+# **Figure 4. The eight likeliest first tokens of the reply.** Mind the log scale: the first one holds
+# {glue:text}`top_share`.
+#
+# "Left" can be written "Left" or "left", with a space before it or without. For the model
+# these are different tokens; for you they are one answer. The
+# authors' released scripts read three different forms of it for one and the same model. LLaVA answers with a
+# capital; lower-case "left" there holds a probability of about 2 in 100,000, so a script that
+# reads it measures the fog on the windscreen. Our rule: an answer's probability is the *sum over its
+# surface forms*.
+
+# %%
+for answer in ("Left", "Right"):
+    forms = surface_forms(vlm, prompt, answer)
+    print(
+        answer,
+        [vlm.processor.tokenizer.convert_ids_to_tokens(list(form)) for form in forms],
+    )
+
+# %% [markdown]
+# The **belief** is then one number, the log-odds of the first answer against the second:
+#
+# $$b = \log \sum_{a \in \text{Left}} p(a) - \log \sum_{a \in \text{Right}} p(a).$$
+#
+# Above zero the model leans to "Left", below it to "Right". Three nats are odds of 20 to 1.
+#
+# ```{exercise} Log-odds over surface forms
+# :label: ex-01-log-odds
+#
+# *Difficulty ●○○ · importance ●●● · 5 minutes*
+#
+# Write `log_odds(logits, forms, other_forms)`. `logits` is a tensor `[vocabulary]`; the other two are
+# lists of token ids, the forms of either answer that are one token. Do you need the softmax? What
+# happens to `exp` when logits are large?
+# ```
+
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def log_odds(logits, forms, other_forms):
+    # The softmax divides both sums by the same number, which cancels in the difference.
+    # logsumexp adds probabilities without ever forming a number too large for a float.
+    return logits[forms].logsumexp(0) - logits[other_forms].logsumexp(0)
+
+
+# %%
+ch01.check_log_odds(log_odds)
+
+# %% [markdown]
+# `vlm.beliefs` does the same for many prompts, and takes care of forms that are several tokens. Now
+# that a belief is a number, we can watch it *move*. Put the camel in the middle and let the frog
+# walk from the left edge to the right.
+
+
+# %%
+def walk(x):
+    """The frog at x, the camel in the middle, two bystanders."""
+    return Scene(
+        (
+            Placed("frog", x, 0.76, 0.24),
+            Placed("camel", 0.50, 0.36, 0.28),
+            Placed("backpack", 0.14, 0.20, 0.20),
+            Placed("hot dog", 0.86, 0.22, 0.20),
+        )
+    )
+
+
+steps = np.linspace(0.12, 0.88, 9 if SMALL else 39)
+walks = [walk(x).render(PIXELS) for x in steps]
+ASK = "Is the {} to the left or right of the {}?"
+odds = pd.DataFrame(
+    {
+        "frog first": vlm.beliefs(
+            vlm.prompt(walks, ASK.format("frog", "camel")), ("Left", "Right")
+        )["log_odds"],
+        "camel first": vlm.beliefs(
+            vlm.prompt(walks, ASK.format("camel", "frog")), ("Left", "Right")
+        )["log_odds"],
+    }
+)
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
+axes = plt.subplots(figsize=(7.5, 4.2))[1]
+axes.axvspan(0.5 - questions.MARGIN, 0.5 + questions.MARGIN, color="0.93", lw=0)
+axes.axhline(0, color="0.4", lw=1)
+for name, color in (("frog first", "#0072B2"), ("camel first", "#E69F00")):
+    axes.plot(steps, odds[name], color=color, lw=2, label=name)
+every = slice(0, None, 2 if SMALL else 6)
+points = np.column_stack([steps[every], odds["frog first"][every]])
+plots.sprites_at(axes, points, ["frog"] * len(points), zoom=0.2)
+top = float(odds.abs().to_numpy().max())
+axes.set(
+    xlabel="where the frog is (0 left, 1 right)",
+    ylabel="belief: log-odds of Left against Right",
+    ylim=(-1.35 * top, 1.35 * top),
+)
+plots.sprites_at(axes, np.array([[0.5, -1.1 * top]]), ["camel"], zoom=0.26)
+axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=2)
+plt.show()
+
+away = np.abs(steps - 0.5) > questions.MARGIN
+truth = np.where(steps < 0.5, 1, -1)
+agree = [
+    np.mean(np.sign(odds[n][away]) == s * truth[away])
+    for n, s in (("frog first", 1), ("camel first", -1))
+]
+glue("walk_first", f"{100 * agree[0]:.0f} %")
+glue("walk_second", f"{100 * agree[1]:.0f} %")
+
+# %% [markdown]
+# **Figure 5. The frog walks past the camel.** Blue: "Is the frog to the left or right of the camel?"
+# Orange: the same with the nouns exchanged, for which every true answer is the opposite. In the grey band
+# the two are almost above each other, and there is no fair answer. Outside it the sign is right in
+# {glue:text}`walk_first` of the steps (frog first) and {glue:text}`walk_second` (camel first).
+#
+# The orange curve ought to be the blue one upside down. Wherever it is not, the model has a
+# preference for a word, whatever the picture shows. So from now on we ask everything in *both orders of the nouns*.
+#
+# ## The residual stream
+#
+# Between the row of tokens and the answer there are {glue:text}`blocks` blocks. Every token carries a vector
+# of {glue:text}`d_model` numbers, its **residual stream**. Each block reads the streams, lets tokens
+# look at earlier ones (attention), thinks about each by itself (the MLP), and *adds* what it found. Nothing
+# is overwritten, only added to.
+#
+# `run_with_cache` runs the model and keeps what passes. The names are those of TransformerLens
+# {cite}`nanda2022transformerlens`: `blocks.3.hook_resid_pre` enters block 3, `blocks.3.hook_resid_post` leaves
+# it. [Words and symbols](../book/notation.md) has the table that translates between the paper's
+# layers and these.
+
+# %%
+logits, cache = vlm.run_with_cache(prompt)
+print("logits", list(logits.shape))
+for name in (
+    "blocks.0.hook_resid_pre",
+    "blocks.0.hook_resid_post",
+    "blocks.1.hook_resid_pre",
+):
+    print(name, list(cache[name].shape))
+
+same = torch.equal(cache["blocks.0.hook_resid_post"], cache["blocks.1.hook_resid_pre"])
+print("what leaves block 0 is what enters block 1:", same)
+
+
+# %% [markdown]
+# We will speak of *how many blocks a token has passed*. After none, a token is just its embedding; after all
+# {glue:text}`blocks` of them, its stream decides the next token. Where in the row does each block do its work? Measure by how
+# much it changes each stream, as a share of the stream's length.
+
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
+def stream(cache, passed):
+    """The residual stream after so many blocks, [batch, pos, d_model]."""
+    return cache[
+        "blocks.0.hook_resid_pre" if passed == 0 else vlm.resid_post(passed - 1)
+    ]
+
+
+work = []
+for passed in PASSED[1:]:
+    before, after = (
+        stream(cache, passed - 1)[0].float(),
+        stream(cache, passed)[0].float(),
+    )
+    work.append(((after - before).norm(dim=-1) / before.norm(dim=-1)).cpu().numpy())
+work = np.array(work)
+
+image, text = prompt.image_patches.positions, prompt.text_positions
+shown = np.column_stack([work[:, image].mean(1), work[:, text]])
+figure, axes = plt.subplots(figsize=(8.5, 3.6))
+drawn = axes.imshow(shown, aspect="auto", cmap="magma", norm="log")
+axes.set_xticks(
+    range(shown.shape[1]),
+    ["patches (mean)", *(repr(prompt.tokens[p])[1:-1] for p in text)],
+    rotation=60, ha="right", fontsize=8,
+)  # fmt: skip
+axes.set(ylabel="block", title="how much a block changes each token's stream")
+axes.grid(False)
+figure.colorbar(drawn, ax=axes, label="|change| / |stream before|")
+plt.show()
+glue("work_patches", float(np.median(work[:, image])))
+glue("work_text", float(np.median(work[:, text])))
+
+# %% [markdown]
+# **Figure 6. Who is busy, and when.** Bright: the block changes this token's stream a lot (the scale is logarithmic). The median
+# change for a block is {glue:text}`work_patches` of the stream for patches and
+# {glue:text}`work_text` for words. Compare the first column with the others before you read on: patches and words
+# do not live the same life in the language model. The vision tower has already worked on the patches;
+# the words arrive raw.
+#
+# Busy is not the same as important. To learn what matters you have to *change* something.
+#
+# ## A first edit
+#
+# A **hook** is a function of yours that the model calls at a named site, with the tensor that passes
+# there. Change the tensor, and everything downstream runs on the changed one.
+
+
+# %%
+def silence(positions):
+    """A hook that sets the stream at some positions to zero."""
+
+    def hook(resid, hook):
+        resid = resid.clone()
+        resid[:, positions] = 0
+        return resid
+
+    return hook
+
+
+def belief(fwd_hooks=()):
+    table = vlm.beliefs(prompt, ("Left", "Right"), fwd_hooks=fwd_hooks)
+    return float(table["log_odds"].iloc[0])
+
+
+site = "blocks.0.hook_resid_pre"
+print("before      ", round(belief(), 2))
+print("frog silent ", round(belief([(site, silence(prompt.word("frog")))]), 2))
+print("after       ", round(belief(), 2), "(the hook is gone)")
+
+# %% [markdown]
+# Now do that to every token of the question in turn, and colour each by what its silence does to
+# the belief. Change is always *after minus before*.
+
+# %%
+clean = belief()
+changes = {p: belief([(site, silence([p]))]) - clean for p in prompt.text_positions}
+largest = max(abs(change) for change in changes.values())
+fills = {}
+for position, change in changes.items():
+    shade = plt.get_cmap("RdBu")(0.5 + 0.5 * change / largest)
+    light = sum(shade[:3]) > 1.4
+    fills[position] = (plt.matplotlib.colors.to_hex(shade), "#222" if light else "#fff")
+token_strip(prompt, fills)
+
+# %% tags=["remove-output"]
+ranked = sorted(changes, key=lambda p: -abs(changes[p]))
+glue("loudest", ", ".join(f'"{prompt.tokens[p].strip()}"' for p in ranked[:3]))
+glue("loudest_change", float(changes[ranked[0]]))
+glue("clean_belief", clean)
+
+# %% [markdown]
+# **Figure 7. Which words can the model not do without?** Red: silencing the token moves the belief
+# towards "Right"; blue: towards "Left". The belief was {glue:text}`clean_belief`; the three tokens that move it
+# most are {glue:text}`loudest`, the first of them by {glue:text}`loudest_change` nats.
+#
+# Do not read too much into it. A stream of zeros is nothing the model ever met, and a token may matter
+# because it says *which question* this is. Figure 7 cannot tell "this token knows where
+# the frog is" from "without this token the sentence makes no sense". Telling them apart takes
+# better edits, and those are what [chapter 3](03_where_does_it_flow.ipynb) is about.
+#
+# The same tool on the picture is on firmer ground, because there we can build a proper control.
+
+# %% [markdown]
+# ```{exercise} Make the frog disappear
+# :label: ex-01-ablate
+#
+# *Difficulty ●●○ · importance ●●● · 10 minutes*
+#
+# Write `ablate(positions, vector)`. It returns a hook that writes `vector` over the stream at
+# `positions`, in every row of the batch, and leaves everything else alone. Then think: if the model
+# stops seeing the frog when its patches are overwritten, what else would you have to show before you
+# may say "because those were the *frog's* patches"?
+# ```
+
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def ablate(positions, vector):
+    def hook(resid, hook):
+        resid = resid.clone()  # somebody else may hold this tensor
+        resid[:, positions] = vector.to(resid)
+        return resid
+
+    return hook
+
+
+# The control: overwrite as many patches that show no object. If that does the same, then what
+# counted was the damage, not the frog.
+
+# %%
+ch01.check_ablate(ablate)
+
+# %% [markdown]
+# Try it on our picture. In place of the frog's patches we write the mean of all patches: no frog, but
+# nothing outlandish either. The question is now "Is there a frog in the image?".
+
+
+# %%
+def patches_of(placed, grid):
+    """Patches, as (row, column), that the box of an object touches."""
+    rows, columns = grid
+    y = (np.arange(rows) + 0.5) / rows
+    x = (np.arange(columns) + 0.5) / columns
+    near_y = np.abs(y - placed.y) < placed.size / 2 + 0.4 / rows
+    near_x = np.abs(x - placed.x) < placed.size / 2 + 0.4 / columns
+    return [
+        (int(r), int(c)) for r in np.flatnonzero(near_y) for c in np.flatnonzero(near_x)
+    ]
+
+
+def background_of(scene, grid):
+    """Patches that no object touches."""
+    taken = {cell for placed in scene.objects for cell in patches_of(placed, grid)}
+    return [cell for cell in np.ndindex(*grid) if cell not in taken]
+
+
+there = vlm.prompt(scene.render(PIXELS), "Is there a frog in the image?")
+cells = patches_of(scene.find("frog"), there.image_patches.grid)
+frog = [there.image_patches.at(*cell) for cell in cells]
+elsewhere = background_of(scene, there.image_patches.grid)[: len(frog)]
+empty = [there.image_patches.at(*cell) for cell in elsewhere]
+mean_patch = cache[site][0, there.image_patches.positions].mean(0)
+for label, positions in (("untouched", []), ("frog", frog), ("background", empty)):
+    hooks = [(site, ablate(positions, mean_patch))] if positions else []
+    answer = vlm.beliefs(there, ("Yes", "No"), fwd_hooks=hooks)["log_odds"].iloc[0]
+    reply = vlm.generate(there, fwd_hooks=hooks)
+    print(f"{label:10s} log-odds of Yes {answer:6.2f}   reply: {reply}")
+
+# %% [markdown]
+# One picture, one edit. Now the experiment: many pictures the model has not seen, each with its control on the
+# same picture, and the edit made after 0, 1, 2, ... blocks. If the frog's patches can be wiped out *late*
+# without harm, then what they had to say has been read before.
+
+# %%
+rng = np.random.default_rng(SEED)
+CONTROLS = 1 if SMALL else 2
+jobs = []
+for number, one in enumerate(
+    scenes(4 if SMALL else 24, SEED + 1, objects=(3, 4), held_out=True)
+):
+    name = one.names[0]
+    ask = vlm.prompt(one.render(PIXELS), questions.is_there(one, name).text)
+    grid, at = ask.image_patches.grid, ask.image_patches.at
+    own, free = patches_of(one.find(name), grid), background_of(one, grid)
+    if len(free) < len(own):
+        continue
+    arms = [("object", own)]
+    arms += [("background", rng.permutation(free)[: len(own)]) for _ in range(CONTROLS)]
+    jobs.append(Job(ask, (), {"scene": number, "arm": "none", "passed": -1}))
+    _, kept = vlm.run_with_cache(ask)
+    for passed in PASSED[:-1]:
+        mean_patch = stream(kept, passed)[0, ask.image_patches.positions].mean(0)
+        for arm, cells in arms:
+            where = tuple(at(*map(int, cell)) for cell in cells)
+            edit = Edit(
+                f"blocks.{passed}.hook_resid_pre", where, mean_patch, replace=True
+            )
+            jobs.append(
+                Job(ask, (edit,), {"scene": number, "arm": arm, "passed": passed})
+            )
+swept = sweep(vlm, jobs, ("Yes", "No"), progress=False)
+
+# %%
+before = swept[swept["arm"] == "none"].set_index("scene")["log_odds"]
+edited = swept[swept["arm"] != "none"].copy()
+edited["change"] = edited["log_odds"] - edited["scene"].map(before)
+by_scene = edited.groupby(["arm", "passed", "scene"], as_index=False)["change"].mean()
+curves = pd.DataFrame(
+    [
+        {"arm": arm, "passed": passed} | stats.mean(part["change"])._asdict()
+        for (arm, passed), part in by_scene.groupby(["arm", "passed"], sort=False)
+    ]
+)
+axes = plots.with_band(
+    curves, "passed", "arm", colors={"object": "#009E73", "background": "#7F7F7F"}
+)
+axes.axhline(0, color="0.4", lw=1)
+axes.set(xlabel="blocks passed before the edit", ylabel="change of the log-odds of Yes")
+plt.show()
+
+# %% tags=["remove-output"]
+pair = by_scene.pivot(
+    index=["passed", "scene"], columns="arm", values="change"
+).reset_index()
+early = pair[pair["passed"] == 0]
+gap = stats.paired_difference(early["object"], early["background"])
+glue("ablate_gap", gap)
+glue("ablate_n", len(early))
+verdict = (
+    "the object's own patches count" if gap.high < 0 else "no difference can be told"
+)
+glue("ablate_verdict", verdict)
+last = curves[(curves["arm"] == "object") & (curves["high"] < 0)]["passed"]
+glue("ablate_last", int(last.max()) if len(last) else "no")
+
+# %% [markdown]
+# **Figure 8. Wiping out an object, and wiping out nothing.** Green: the patches of the object that the
+# question is about. Grey: as many background patches of the same picture. Bands are 95 % bootstrap intervals over
+# {glue:text}`ablate_n` pictures. At the entrance of the model the difference between the two is
+# {glue:text}`ablate_gap` nats: {glue:text}`ablate_verdict`. The number of blocks after which wiping out the object still
+# had a clear effect is {glue:text}`ablate_last` at most.
+#
+# Patches count until someone has read them. *Who* reads them, the object word or the last token, and
+# which is it for *where* rather than *whether*? Keep that question. It is the next chapter but one.
+#
+# ## Reading without touching: the logit lens
+#
+# The model turns its last stream into words with two steps: a final norm and the unembedding, a matrix
+# with one row for each token. Nothing stops you from doing this *earlier*: take the stream after three
+# blocks, pretend the model were finished, and see which word comes out. This is the **logit lens**
+# {cite}`nostalgebraist2020logit`.
+
+
+# %%
+@torch.no_grad()
+def lens(resid):
+    """Decode a stream as if it were the last one: final norm, then unembedding."""
+    norm = vlm.model.get_decoder().norm
+    return vlm.model.get_output_embeddings()(norm(resid)).float()
+
+
+gap_to_model = (lens(stream(cache, vlm.n_layers)) - logits.float()).abs().max()
+print(
+    f"after all blocks the lens is the model: largest difference {float(gap_to_model):.1e}"
+)
+
+# %% [markdown]
+# ### On patches: do they name what they show?
+#
+# A patch is not a word, and nobody asks it to predict one. Still, decode each one and write its likeliest
+# token on it. Where that token is (a part of) an object's name, the patch turns green.
+
+
+# %%
+def name_ids():
+    """For each object's name, the ids of its tokens as they stand in a question."""
+    blank = Scene(()).render(PIXELS)
+    asked = vlm.prompt(blank, [f"Is the {name} in the image?" for name in OBJECTS])
+    pairs = zip(asked, OBJECTS, strict=True)
+    return [one.inputs["input_ids"][0, one.word(name)] for one, name in pairs]
+
+
+ids = name_ids()
+naming = set(torch.cat(ids).tolist())
+
+
+def lens_on_patches(passed):
+    top = lens(stream(cache, passed)[0, prompt.image_patches.positions]).argmax(-1)
+    words = vlm.processor.tokenizer.convert_ids_to_tokens(top.tolist())
+    figure, axes = plt.subplots(figsize=(6, 6.2))
+    axes.imshow(as_seen(prompt), extent=(0, columns, rows, 0), alpha=0.55)
+    for number, (token, word) in enumerate(zip(top.tolist(), words, strict=True)):
+        row, column = divmod(number, columns)
+        if token in naming:
+            box = plt.Rectangle((column, row), 1, 1, color="#009E73", alpha=0.6, lw=0)
+            axes.add_patch(box)
+        style = {"weight": "bold", "color": "white"} if token in naming else {}
+        axes.text(
+            column + 0.5, row + 0.5, word.replace("▁", "").replace("<0x0A>", "⏎")[:7],
+            ha="center", va="center", fontsize=72 / columns, clip_on=True, **style,
+        )  # fmt: skip
+    axes.set(title=f"after {passed} blocks", xticks=[], yticks=[])
+    return figure
+
+
+stops = PASSED if len(PASSED) <= 13 else PASSED[:: len(PASSED) // 12]
+plots.slider(lens_on_patches, stops, label="blocks passed", start=stops[0])
+
+# %% [markdown]
+# **Figure 9. The logit lens on patches. Move the slider.** Where do you read "frog", "camel", "hot" or "dog"?
+# What do the empty patches say?
+#
+# A pretty picture is no measurement, and eyes find frogs everywhere. So count: among the book's
+# {glue:text}`names` object names, which gets the highest score at a patch? Take patches near an object's centre,
+# and as the control, ask how often *background* patches name an object that is in the picture.
+
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the counting"}
+def named(resid):
+    """The object whose name fits each stream best: mean logit over the name's tokens."""
+    logits = lens(resid)
+    scores = torch.stack([logits[:, one.to(logits.device)].mean(-1) for one in ids], -1)
+    return [OBJECTS[index] for index in scores.argmax(-1).tolist()]
+
+
+counts = []
+for one in scenes(4 if SMALL else 40, SEED + 2, objects=(3, 4), held_out=True):
+    ask = vlm.prompt(one.render(PIXELS), "What is in the image?")
+    grid, at = ask.image_patches.grid, ask.image_patches.at
+    core = {cell: p.name for p in one.objects for cell in patches_of(p, grid)
+            if max(abs((cell[0] + 0.5) / grid[0] - p.y),
+                   abs((cell[1] + 0.5) / grid[1] - p.x)) < 0.3 * p.size}  # fmt: skip
+    free = background_of(one, grid)
+    _, kept = vlm.run_with_cache(ask)
+    for passed in PASSED:
+        resid = stream(kept, passed)[0]
+        own = named(resid[[at(*cell) for cell in core]])
+        hits = np.mean([a == b for a, b in zip(own, core.values(), strict=True)])
+        counts.append(("its own object", passed, hits))
+        if free:
+            other = named(resid[[at(*cell) for cell in free]])
+            counts.append(
+                ("background", passed, np.mean([a in one.names for a in other]))
+            )
+counts = pd.DataFrame(counts, columns=["patches", "passed", "share"])
+
+# %%
+shares = pd.DataFrame(
+    [
+        {"patches": kind, "passed": passed} | stats.mean(part["share"])._asdict()
+        for (kind, passed), part in counts.groupby(["patches", "passed"], sort=False)
+    ]
+)
+axes = plots.with_band(
+    shares,
+    "passed",
+    "patches",
+    colors={"its own object": "#009E73", "background": "#7F7F7F"},
+)
+axes.axhline(1 / len(OBJECTS), color="0.4", ls=":", lw=1)
+axes.set(xlabel="blocks passed", ylabel="share of patches", ylim=(-0.02, 1.02))
+plt.show()
+
+own = shares[shares["patches"] == "its own object"].set_index("passed")
+glue("names", len(OBJECTS))
+glue("named_first", stats.Interval(*own.loc[0, ["estimate", "low", "high", "n"]]))
+glue(
+    "named_last",
+    stats.Interval(*own.loc[vlm.n_layers, ["estimate", "low", "high", "n"]]),
+)
+
+# %% [markdown]
+# **Figure 10. Do patches name their object?** Green: patches near an object's centre name that object; guessing
+# gives 1 in {glue:text}`names` (dotted). Grey: background patches name one of the three or four objects in the
+# picture. The interval is over pictures, because patches of one picture are no independent
+# witnesses. At the entrance {glue:text}`named_first`, after the last block {glue:text}`named_last`.
+# The two figures ask different questions: a name can be the best of all *names* while other tokens of the vocabulary
+# stand before it. Counting among names is the easier test.
+#
+# :::{admonition} Two models, two reasons
+# :class: note
+# In large LLaVA models patches begin to name their object in the middle layers, and no one trained them
+# to {cite}`neo2025interpreting`. In the book's small models the reason is duller: the first stage of their
+# training pulled each patch towards the word for what it shows. What you read after *no* block at all is that
+# objective; only what comes later was added by the language model. Run this chapter on
+# `llava-hf/llava-1.5-7b-hf` to see the other case.
+# :::
+#
+# ### On words: where does "Left" appear?
+#
+# Now the question's tokens, all of them, after every block: the likeliest next token, and how likely it
+# is.
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
+text = prompt.text_positions
+likely = [lens(stream(cache, passed)[0, text]).softmax(-1).max(-1) for passed in stops]
+values = np.array([one.values.cpu().numpy() for one in likely])
+tokens = [
+    vlm.processor.tokenizer.convert_ids_to_tokens(one.indices.tolist())
+    for one in likely
+]
+
+figure, axes = plt.subplots(figsize=(11, 0.42 * len(stops) + 1.4))
+axes.imshow(values, aspect="auto", cmap="YlGnBu", vmin=0, vmax=1, origin="lower")
+for row, column in np.ndindex(values.shape):
+    word = tokens[row][column].replace("▁", "").replace("\n", "⏎")[:8]
+    ink = "white" if values[row, column] > 0.6 else "black"
+    axes.text(column, row, word, ha="center", va="center", fontsize=7, color=ink)
+axes.set_xticks(
+    range(len(text)),
+    [repr(prompt.tokens[p])[1:-1] for p in text],
+    rotation=45,
+    ha="right",
+)
+axes.set_yticks(range(len(stops)), stops)
+axes.set(ylabel="blocks passed", xlabel="token of the prompt")
+axes.grid(False)
+plt.show()
+
+# %% [markdown]
+# **Figure 11. The logit lens on the question.** Each column is a token, read from the bottom up. The bottom
+# row mostly repeats the token itself: input and output words share one table in the small models. The top
+# row is the model's real prediction. Watch the last column, where the answer takes shape, and the two nouns.
+#
+# Again: one picture. Take many, and at each token ask for the log-odds of the *true* answer against the
+# wrong one, so that 0 means "cannot tell".
+
+# %%
+FORMS = [
+    [form[0] for form in surface_forms(vlm, prompt, answer) if len(form) == 1]
+    for answer in ("Left", "Right")
+]
+found = []
+for number, one in enumerate(scenes(4 if SMALL else 60, SEED + 3, held_out=True)):
+    order = one.names[:2] if number % 2 else one.names[1::-1]
+    question = questions.left_right(one, *order)
+    if question is None:
+        continue
+    ask = vlm.prompt(one.render(PIXELS), question.text)
+    spans = ask.words(question.objects)
+    places = {
+        "last token": ask.last,
+        "second noun": spans[1][-1],
+        "first noun": spans[0][-1],
+    }
+    _, kept = vlm.run_with_cache(ask)
+    for passed in PASSED:
+        decoded = lens(stream(kept, passed)[0, list(places.values())])
+        sign = 1 if question.answer == "Left" else -1
+        for place, one_logits in zip(places, decoded, strict=True):
+            found.append(
+                (number, place, passed, sign * float(log_odds(one_logits, *FORMS)))
+            )
+found = pd.DataFrame(found, columns=["scene", "token", "passed", "odds"])
+
+# %%
+lines = pd.DataFrame(
+    [
+        {"token": token, "passed": passed} | stats.mean(part["odds"])._asdict()
+        for (token, passed), part in found.groupby(["token", "passed"], sort=False)
+    ]
+)
+palette = {"second noun": "#0072B2", "first noun": "#56B4E9"}
+axes = plots.with_band(lines, "passed", "token", colors=palette)
+axes.axhline(0, color="0.4", lw=1)
+axes.set(xlabel="blocks passed", ylabel="lens: log-odds, true against wrong")
+plt.show()
+
+# %% tags=["remove-output"]
+last = lines[lines["token"] == "last token"].sort_values("passed")
+clear = (last["low"] > 0).to_numpy()
+since = next((p for p in PASSED if clear[p:].all()), None)
+glue("appears", "at no depth" if since is None else f"after {since} blocks")
+final = found[(found["token"] == "last token") & (found["passed"] == vlm.n_layers)]
+glue("final_right", percent(stats.proportion(final["odds"] > 0)))
+nouns = {}
+for token in ("first noun", "second noun"):
+    one = lines[lines["token"] == token].reset_index(drop=True)
+    nouns[token] = one.loc[one["estimate"].abs().idxmax()]
+    values = nouns[token][["estimate", "low", "high", "n"]]
+    glue(f"{token.split()[0]}_noun", stats.Interval(*values))
+glue("last_odds", float(last["estimate"].iloc[-1]))
+
+# %% [markdown]
+# **Figure 12. Where "Left" appears.** Orange: the last token. Blue: the two nouns. Bands are 95 % intervals
+# over pictures the model has not seen. At the last token the lens leans to the true answer for good
+# {glue:text}`appears`, and in the end it is right in {glue:text}`final_right` of the questions. The mean log-odds
+# there reach {glue:text}`last_odds`.
+#
+# Now the nouns. Where their curves are farthest from zero, the first stands at {glue:text}`first_noun` and the second at
+# {glue:text}`second_noun`. If you see the lens lean *for* the true answer at the first noun and *against* it at the second, and both
+# before the last token has an opinion, stop and think. The first noun comes before the second: it cannot know what
+# it will be compared with. And the second noun is not wrong. Each one tells where *its own* object is. When the
+# frog is on the left and the camel on the right, "frog" says left and "camel" says right, and the answer
+# to "is the frog to the left?" is made of both.
+#
+# That is a story, and it fits. It is not yet a finding: nothing here shows that the last token *uses* what the
+# nouns say. And if the curves of the nouns are flat, as they are in some models, that would not show that
+# the nouns know nothing. It would mean that what they know is not written in the direction that separates the
+# words "Left" and "Right". So do not tell a noun which words to use:
+#
+# ### On the noun: what changes when the frog moves?
+#
+# Back to the frog that walks past the camel. Decode the last token of "frog" after all blocks, at every
+# step, and keep the eight tokens of the whole vocabulary whose probability changes most along the walk. As
+# the control, decode the word "camel" in the same way. The camel stands still.
+
+
+# %%
+def lens_along_walk(noun):
+    """Probabilities of all tokens at a noun, for every step: [steps, vocabulary]."""
+    asked = vlm.prompt(walks, ASK.format("frog", "camel"))
+    rows = []
+    for one in asked:
+        _, kept = vlm.run_with_cache(one, vlm.resid_post(vlm.n_layers - 1))
+        rows.append(
+            lens(stream(kept, vlm.n_layers)[0, one.word(noun)[-1]]).softmax(-1).cpu()
+        )
+    return torch.stack(rows).numpy()
+
+
+lensed = {noun: lens_along_walk(noun) for noun in ("frog", "camel")}
+moving = np.argsort(-lensed["frog"].std(0))[:8]
+center = lensed["frog"][:, moving] / lensed["frog"][:, moving].sum(0)
+moving = moving[np.argsort((steps[:, None] * center).sum(0))]
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
+figure, pair = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
+words = vlm.processor.tokenizer.convert_ids_to_tokens(moving.tolist())
+for axes, (noun, probabilities) in zip(pair, lensed.items(), strict=True):
+    axes.imshow(
+        probabilities[:, moving].T, aspect="auto", cmap="viridis", vmin=0,
+        vmax=float(lensed["frog"].max()),
+        extent=(steps[0], steps[-1], len(moving) - 0.5, -0.5),
+    )  # fmt: skip
+    axes.set_yticks(range(len(moving)), [word.replace("▁", "·") for word in words])
+    axes.set(xlabel="where the frog is", title=f'at the word "{noun}"')
+    axes.grid(False)
+figure.tight_layout()
+plt.show()
+
+moved = {noun: float(p.std(0).max()) for noun, p in lensed.items()}
+glue("moved_frog", moved["frog"], 3)
+glue("moved_camel", moved["camel"], 3)
+glue("moving_words", ", ".join(f'"{word.replace("▁", "")}"' for word in words))
+told = "the frog's word follows the frog, the camel's does not"
+glue(
+    "moved_verdict",
+    told if moved["frog"] > 3 * moved["camel"] else "the two differ little",
+)
+
+# %% [markdown]
+# **Figure 13. The frog's word while the frog walks.** Left to right: where the frog is. Top to bottom: the eight
+# tokens that change most at the word "frog" ({glue:text}`moving_words`). Brighter is more probable; the scale is the same in both
+# panels. The largest standard deviation along the walk is {glue:text}`moved_frog` at "frog" and
+# {glue:text}`moved_camel` at "camel": {glue:text}`moved_verdict`.
+#
+# We picked the tokens *because* they change, so that they do is no news. News would be that they line up
+# in an order, and that the camel's word stays calm. If you see "left" fade into "right" at the frog, here is
+# why: `tiny-llava` was trained, among other texts, on captions in which a noun is followed by words for its
+# object's place, as in "the frog top left". Row word or column word came first by the toss of a coin, so the
+# noun predicts both; and since the frog walks on level ground, its row word stays. These nouns *have a
+# reason* to look up where their object is. The twin, `tiny-llava-direct`, never read such captions. Set
+# `MODEL = "tiny-llava-direct"` in the parameters cell and run the chapter again. It answers the same
+# questions. Does its "frog" still follow the frog? And if not: how does it know? That is the subject of this
+# book.
+#
+# ### What a logit lens can and cannot show
+#
+# :::{admonition} Read with care
+# :class: warning
+# - **It can show that a word is readable** at a site with the model's own reading head. That needs no training, so
+#   it cannot overfit.
+# - **It cannot show that something is absent.** It looks along the directions of words. Place, depth or identity
+#   may be written across them, where the lens is blind.
+# - **Early blocks write in another hand.** The final norm and the unembedding were trained for the last stream.
+#   What looks like nonsense after two blocks may be a clear message that only later blocks can read.
+# - **Readable is not used.** That "frog" can be read at a patch does not show that anyone reads it. In a study before this
+#   book, a model's nouns told where their objects were, and the model did not care.
+# :::
+#
+# The last point needs edits, not lenses. That is why hooks write as well as read.
+#
+# ## Summary
+#
+# - A picture becomes {glue:text}`patches` patches, and patches and words stand in one row of tokens. Tokens see only what comes
+#   before them.
+# - An object word may be several tokens. Find it by its characters, check the span, use the last token.
+# - A belief is the log-odds of two answers, each summed over its surface forms. Ask in both orders of the nouns.
+# - The residual stream is read with `run_with_cache` and changed with `run_with_hooks`, or with hooks in `beliefs`
+#   and `generate`. Change is after minus before, and every edit needs a control of the same size.
+# - The logit lens finds the answer at the last token ({glue:text}`appears`). At the nouns it shows
+#   only what is written in words.
+#
+# ## Open question: a research sprint
+#
+# The lens of figure 12 asks the nouns about "Left" and "Right". Take an afternoon: which *pair of words* separates left from right
+# best at the noun, after each block? Choose the pair on half of the pictures and report it on the other half. Then
+# ask the harder question: if you find one, how would you show that the model *uses* it? Write down your design
+# before you read [chapter 6](06_steering_beliefs.ipynb).
+#
+# ## Further reading
+#
+# - {cite:t}`liu2024improved`: LLaVA-1.5, whose form the small models copy; {cite:t}`touvron2023llama` for its language model.
+# - {cite:t}`neo2025interpreting`: the logit lens and ablations on patches of large models.
+# - {cite:t}`nostalgebraist2020logit`: the post that gave the lens its name.
+# - {cite:t}`kang2026linear`: the paper that this book re-implements.

@@ -1,0 +1,910 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Where does spatial information flow?
+#
+# [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/03_where_does_it_flow.ipynb)
+# · about 50 minutes to read and do, one or two to run · runs without a GPU
+#
+# You show the model a frog on the left. It says "Left". Between the pixels and that word
+# lie a few blocks and about eighty tokens. **At which tokens, and in which blocks, does
+# the answer live?**
+#
+# You will find out by surgery. Flip the scene, run the model on the flipped one too,
+# and carry a few hidden states from one run into the other. If the answer comes along,
+# it was in what you carried.
+#
+# **You will learn**
+# - how to do a mirror swap by hand: one scene, one block, one change of mind
+# - how to measure it: the recovered fraction, and why it is a ratio of means
+# - where the image, the object words and the last token matter, block by block
+# - which controls make the result worth believing (recolouring, and a second model)
+# - why a model can be right for the wrong reason, and what training has to do with it
+
+# %% tags=["parameters"]
+MODEL = "tiny-llava"  # a shipped model, a Hugging Face name, or a folder
+CONTROL = "tiny-llava-direct"  # the same architecture, trained on other text
+SMALL = False  # True: fewer images, to try things out
+SEED = 0
+
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the setup", "code_prompt_hide": "Hide the setup"}
+import sys
+
+if "google.colab" in sys.modules:
+    # %pip install -q "git+https://github.com/where-is-the-frog/where-is-the-frog"
+    pass
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+import torch
+
+from helpers import Job, load_vlm, mirror_swap, plots, stats, swap, sweep
+from helpers.exercises import ch03
+from helpers.models import ORGANISMS
+from helpers.report import glue
+from helpers.stimuli import questions
+from helpers.stimuli.sampling import grid_scenes
+from helpers.stimuli.sampling import scenes as draw_scenes
+from helpers.stimuli.scenes import mirror, recolor
+from helpers.training.train import RECIPES
+
+plots.use_style()
+torch.manual_seed(SEED)
+MODELS = {Path(name).name: load_vlm(name) for name in (MODEL, CONTROL)}
+YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+vlm = MODELS[YES]
+print(f"Python {sys.version.split()[0]} · torch {torch.__version__} · seed {SEED}")
+print(f"{YES} on {vlm.device}, {vlm.n_layers} blocks{' · small' if SMALL else ''}")
+
+# %% [markdown]
+# ## One swap by hand
+#
+# Two objects, one question. On the right, the same scene with its left and right
+# exchanged: every object moves to the mirrored place, and no sprite is flipped, so the
+# only thing that differs is *where things are*.
+
+# %%
+QUESTIONS = {"column": questions.left_right, "row": questions.above_below}
+ANSWERS = {
+    "column": questions.ANSWERS["left_right"],
+    "row": questions.ANSWERS["above_below"],
+}
+
+
+def draw(kind, axis, count, seed=SEED):
+    """Scenes that no model was trained on, each with a question that has an answer."""
+    found = []
+    for number, scene in enumerate(draw_scenes(6 * count, seed, kind, held_out=True)):
+        names = scene.names[:2] if number % 2 else scene.names[1::-1]
+        question = QUESTIONS[axis](scene, *names)
+        if question is not None:
+            found.append((scene, question))
+    return found[:count]
+
+
+# %%
+def size(example):
+    """Large sprites in different rows make a good picture."""
+    one, other = example[0].objects
+    return one.size + abs(one.y - other.y) / 4
+
+
+scene, question = max(draw("grid", "column", 16), key=size)
+flipped = mirror(scene)
+first, second = question.objects
+print(question.text, "→", question.answer)
+_ = plots.show_scenes([scene, flipped], ["clean", "mirrored"])
+
+# %% [markdown]
+# **Figure 3.1.** *One scene and its mirror image.* The question has one answer for the
+# left picture and the opposite answer for the right one. The words of the question are
+# the same, so the two prompts have the same tokens at the same positions. That is what
+# makes swapping possible.
+#
+# The [belief](../book/notation.md) is a number: the log-odds of "Left" against "Right"
+# at the last token of the prompt. Positive means "Left".
+
+# %%
+images = [scene.render(), flipped.render()]
+clean, mirrored = vlm.prompt(images, question.text)
+
+
+def log_odds(prompt, hooks=()):
+    return float(vlm.beliefs(prompt, ANSWERS["column"], fwd_hooks=hooks)["log_odds"][0])
+
+
+before, target = log_odds(clean), log_odds(mirrored)
+print(f"clean {before:+.2f}     mirrored {target:+.2f}")
+
+# %% [markdown]
+# Now the swap. Take a block in the middle. Record the
+# [residual stream](../book/notation.md) of the *mirrored* run there. Then run the *clean*
+# image and, at the two object words and nowhere else, write the recorded vectors over
+# the model's own. The image stays. The question stays. Two words now carry vectors that
+# grew up looking at the other picture.
+
+# %%
+nouns = clean.word(first) + clean.word(second)
+print("swapping", [clean.tokens[position] for position in nouns])
+
+
+def after_swap(site):
+    """The belief about the clean picture, with the nouns of the mirrored one."""
+    _, cache = vlm.run_with_cache(mirrored, site)
+
+    def paste(resid, hook):
+        resid = resid.clone()
+        resid[:, nouns] = cache[site][:, nouns]
+        return resid
+
+    return log_odds(clean, [(site, paste)])
+
+
+site = vlm.resid_post(vlm.n_layers // 2 - 1)
+after = after_swap(site)
+print(f"clean {before:+.2f}   mirrored {target:+.2f}   swapped {after:+.2f}  at {site}")
+
+# %% [markdown]
+# How far did the belief travel, as a part of the whole way from the clean picture to
+# the mirrored one? In this book a change is always *after minus before*, so
+#
+# $$
+# \text{part of the way} =
+#   \frac{b^{\text{patched}} - b^{\text{clean}}}{b^{\text{mirrored}} - b^{\text{clean}}}
+# $$
+#
+# is 0 if nothing came along and 1 if everything did. But why that block? Try every one.
+
+# %%
+def depths(model, most=12):
+    """Up to ``most`` blocks, evenly spread, first and last included."""
+    chosen = np.linspace(0, model.n_layers - 1, min(model.n_layers, most)).round()
+    return [int(layer) for layer in np.unique(chosen)]
+
+
+swapped = {layer: after_swap(vlm.resid_post(layer)) for layer in depths(vlm)}
+way = target - before
+parts = {layer: (value - before) / way for layer, value in swapped.items()}
+glue("ch3_part", float((after - before) / way))
+glue("ch3_most", max(parts.values()))
+glue("ch3_most_at", max(parts, key=parts.get))
+
+# %% tags=["hide-input"]
+figure, axes = plt.subplots(figsize=(6.5, 3.4))
+axes.hlines(list(parts), before, target, color="0.85")
+axes.scatter(list(swapped.values()), list(parts), s=70, color="#0072B2", zorder=3)
+for x, text in [(before, "clean"), (target, "mirrored")]:
+    axes.axvline(x, color="0.4")
+    axes.annotate(
+        text, (x, 1), (0, 4), ("data", "axes fraction"), "offset points", ha="center"
+    )
+axes.axvline(0, color="0.6", ls=":")
+axes.set(yticks=list(parts), ylabel="swapped after block")
+axes.set(xlabel="log-odds of Left against Right")
+axes.grid(False)
+
+# %% [markdown]
+# **Figure 3.2.** *One scene, two words, one swap for each block.* The block in the middle
+# takes the belief {glue:text}`ch3_part` of the way; block {glue:text}`ch3_most_at` takes it
+# {glue:text}`ch3_most` of the way, the most of all. Where a dot lies beyond the dotted line,
+# the model has changed its mind about a picture in which nothing moved.
+#
+# So depth matters a great deal. One scene proves little, though. But you have now done by
+# hand everything that the rest of the chapter does many times.
+#
+# ## Which part of the picture?
+#
+# Before the words, the pixels. The same surgery works on image tokens. Cut the image
+# into tiles, swap one tile at a time, and colour each by its part of the way. Move the
+# slider to go deeper into the model.
+
+# %%
+def tile_map(model, layer, tiles=4):
+    """Part of the way for each tile of the image, swapped alone after one block."""
+    one, other = model.prompt([scene.render(), flipped.render()], question.text)
+    site = model.resid_post(layer)
+    source = model.run_with_cache(other, site)[1][site][0]
+    places = np.array(one.image_patches.positions).reshape(one.image_patches.grid)
+    jobs = [Job(one), Job(other)]
+    for strip in np.array_split(places, tiles):
+        for tile in np.array_split(strip, tiles, axis=1):
+            jobs.append(Job(one, (swap(site, tile.ravel().tolist(), source),)))
+    odds = sweep(model, jobs, ANSWERS["column"], progress=False)["log_odds"].to_numpy()
+    return ((odds[2:] - odds[0]) / (odds[1] - odds[0])).reshape(tiles, tiles)
+
+
+steps = depths(vlm, 2 if SMALL else 8)
+maps = {
+    (name, layer): tile_map(model, depth)
+    for name, model in MODELS.items()
+    for layer, depth in zip(steps, depths(model, len(steps)), strict=True)
+}
+
+# %% tags=["hide-input"]
+limit = max(0.05, *(float(np.abs(values).max()) for values in maps.values()))
+
+
+def draw_maps(layer):
+    figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.8))
+    for axes, name in zip(panels, MODELS, strict=True):
+        # A hair below zero keeps the two-sided palette where nothing moves the belief.
+        values = maps[name, layer] - 1e-9
+        plots.patch_heatmap(scene.render(), values, name, axes=axes, limit=limit)
+    figure.tight_layout()
+    return figure
+
+
+plots.slider(draw_maps, steps, "after block", start=steps[0])
+
+# %% [markdown]
+# **Figure 3.3.** *Where in the picture, block by block.* A coloured tile is one whose
+# hidden state, taken from the mirrored run, moves the belief. Early on, look at the tiles
+# where the objects are, and at the empty tiles where they would be in the mirror: telling
+# the model "here is nothing" and "here is a frog" both count. Deeper down the map goes
+# pale. The picture is still there, but nobody reads it any more. Where has the answer
+# gone?
+#
+# ## From one scene to a number
+#
+# To find out, swap *groups* of tokens: all image tokens, all text, the two object words,
+# the words between the nouns, the last token. Do it after every block, and for enough
+# scenes to put an interval on the result.
+
+# %%
+def prompts_of(model, asked, change=None):
+    """The prompts of scenes with their questions; the scenes may be changed first."""
+    shown = [change(s) if change else s for s, _ in asked]
+    return model.prompt([s.render() for s in shown], [q.text for _, q in asked])
+
+
+def groups_of(prompts, asked):
+    """Which positions to swap, by group, in every prompt."""
+    nouns = [p.words(q.objects) for p, (_, q) in zip(prompts, asked, strict=True)]
+    return {
+        "image": [p.image_patches.positions for p in prompts],
+        "all text": [p.text_positions for p in prompts],
+        "object words": [one + other for one, other in nouns],
+        "text between": [list(range(one[-1] + 1, other[0])) for one, other in nouns],
+        "last token": [[p.last] for p in prompts],
+    }
+
+
+# %%
+def flip(axis):
+    return lambda scene: mirror(scene, axis)
+
+
+def measure(model, kind, axis, count, change=None, groups=groups_of, seed=SEED):
+    """Swap groups of tokens after every block; by default from the mirrored scenes."""
+    asked = draw(kind, axis, count, seed)
+    prompts = prompts_of(model, asked)
+    others = prompts_of(model, asked, change or flip(axis))
+    sites = [model.resid_post(layer) for layer in depths(model)]
+    return mirror_swap(
+        model, prompts, others, groups(prompts, asked), ANSWERS[axis], sites,
+        progress=False,
+    )  # fmt: skip
+
+
+SCENES = {"grid": 4 if SMALL else 16, "clutter": 4 if SMALL else 12}
+N = SCENES["grid"]
+grid = {name: measure(model, "grid", "column", N) for name, model in MODELS.items()}
+grid[YES].head(3).round(2)
+
+# %% [markdown]
+# Each row is one swap: the belief before (`clean`), on the flipped picture (`mirrored`),
+# and after (`patched`). The scenes are two objects on a white grid, the paper's stimuli;
+# the pair of objects and their places were held out from training.
+#
+# The **recovered fraction** makes one number of all scenes: the *mean* change under the
+# swap divided by the *mean* change under mirroring. Each scene counts towards its own
+# mirrored answer, so that scenes with the answers "Left" and "Right" do not cancel. The
+# interval comes from drawing scenes again with replacement (2,000 times, 95 %).
+
+# %%
+def draw_curves(table, axes, title):
+    colors = {"one token late": plots.COLORS["text between"]}
+    plots.with_band(table, "layer", "group", axes, colors)
+    axes.get_legend().remove()
+    axes.axhline(0, color="0.5", lw=0.8)
+    axes.set(title=title, xlabel="swapped after block", ylim=(-0.25, 1.25))
+
+
+def draw_both(tables, ylabel="recovered fraction"):
+    """The two models side by side, one legend for both."""
+    figure, panels = plt.subplots(
+        1, 2, figsize=(10, 4), sharey=True, layout="constrained"
+    )
+    for axes, (name, table) in zip(panels, tables.items(), strict=True):
+        draw_curves(table, axes, name)
+    panels[0].set_ylabel(ylabel)
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=5)
+
+
+BY = ["group", "layer"]
+curves = {name: stats.recovered_by(table, BY) for name, table in grid.items()}
+draw_both(curves)
+
+# %% [markdown]
+# **Figure 3.4.** *Who carries the answer, block by block (left or right, two objects).*
+# Bands are 95 % intervals. Follow three colours. Green falls: at some depth nobody reads
+# the image any more. Orange-red rises: in the end the last token knows everything. The
+# question of the chapter is what lies between them. In the paper's Figure 4
+# {cite}`kang2026linear` the blue curve of the **object words** stands up in a narrow band
+# of middle layers. A model that has no such band must have carried the answer in some
+# other way.
+#
+# Three points of this figure are no discoveries. They must hold in any model, so they
+# test the code, and it is good practice to know such points before you run anything.
+
+# %%
+for name, table in curves.items():
+    value = table.set_index(["group", "layer"])["estimate"]
+    end = max(table["layer"])
+    print(name, "after the last block:")
+    for group in ("last token", "image", "object words"):
+        print(f"    {group:12s} {value[group, end]:.3f}")
+    assert abs(value["last token", end] - 1) < 1e-3 > abs(value["image", end])
+
+# %% [markdown]
+# After the last block nothing flows between tokens any more. The answer is read off the
+# last token, so swapping that token must recover exactly 1 and swapping any other
+# exactly 0.
+#
+# ### The band, in numbers
+#
+# Which block is best? If you pick the highest point of a curve and report its height,
+# you report luck as well: the highest of several noisy numbers is too high on average.
+# So choose the block on one half of the scenes and read its value on the other half.
+
+# %%
+def best_block(table, group="object words"):
+    """The block where a group carries most; its recovered fraction on other scenes."""
+    part = table[table["group"] == group].copy()
+    toward = np.sign(part["mirrored"] - part["clean"])
+    part["moved"] = toward * (part["patched"] - part["clean"])
+    layer, held_out = stats.choose_layer(part, "moved", seed=SEED)
+    return layer, stats.recovered_fraction(held_out)
+
+
+def in_words(value):
+    if value.low > 0.5:
+        return "carry most of the answer"
+    return "carry next to nothing" if value.high < 0.1 else "carry a part of the answer"
+
+
+found = {name: best_block(table) for name, table in grid.items()}
+for key, name in [("model", YES), ("control", NO)]:
+    layer, value = found[name]
+    glue(f"ch3_block_{key}", layer)
+    glue(f"ch3_nouns_{key}", value)
+    glue(f"ch3_words_{key}", in_words(value))
+    print(f"{name}: block {layer}, recovered {value} → {in_words(value)}")
+
+# %% [markdown]
+# In the model, the object words {glue:text}`ch3_words_model`: at block
+# {glue:text}`ch3_block_model` they recover {glue:text}`ch3_nouns_model` on scenes that had
+# no say in choosing the block. In the control they {glue:text}`ch3_words_control`:
+# {glue:text}`ch3_nouns_control`.
+#
+# The two models have the same architecture and they are asked the same questions. Do they
+# also answer equally well?
+
+# %%
+def accuracy(model, kind, axis, count):
+    asked = draw(kind, axis, count, seed=SEED + 1)
+    said = model.beliefs(prompts_of(model, asked), ANSWERS[axis])["belief"]
+    return stats.proportion(said == [q.answer for _, q in asked])
+
+
+many = 8 if SMALL else 60
+right = {name: accuracy(m, "grid", "column", many) for name, m in MODELS.items()}
+for key, name in [("model", YES), ("control", NO)]:
+    glue(f"ch3_right_{key}", right[name])
+    print(f"{name:18s} right on held-out scenes: {right[name]}")
+
+# %% [markdown]
+# The model is right in a share of {glue:text}`ch3_right_model` of held-out scenes, the
+# control in {glue:text}`ch3_right_control`. Accuracy looks at the end of the pipe. It
+# cannot tell you what is inside.
+#
+# ## Every token, every block
+#
+# Groups are a choice, and a choice can miss something. So give up the groups: take one
+# sentence and swap each of its words alone.
+
+# %%
+SENTENCE = "Is the FIRST to the left or right of the SECOND"
+
+
+def columns_of(prompt, objects):
+    """Names and positions of the parts of a prompt: image, each word, '?', the end."""
+    names = SENTENCE.split()
+    nouns = dict(zip(["FIRST", "SECOND"], objects, strict=True))
+    spans = prompt.words([nouns.get(name, name) for name in names])
+    mark = spans[-1][-1] + 1
+    parts = [("image", prompt.image_patches.positions), *zip(names, spans, strict=True)]
+    parts += [("?", [mark]), ("end", list(range(mark + 1, len(prompt))))]
+    return {f"{number}:{name}": where for number, (name, where) in enumerate(parts)}
+
+
+def word_groups(prompts, asked):
+    parts = [columns_of(p, q.objects) for p, (_, q) in zip(prompts, asked, strict=True)]
+    return {name: [part[name] for part in parts] for name in parts[0]}
+
+
+def token_map(model, count):
+    table = measure(model, "grid", "column", count, groups=word_groups, seed=SEED + 2)
+    table = stats.recovered_by(table, ["layer", "group"])
+    order = table["group"].unique()
+    return table.pivot(index="layer", columns="group", values="estimate")[order]
+
+
+heat = {name: token_map(model, 2 if SMALL else 8) for name, model in MODELS.items()}
+
+# %% tags=["hide-input"]
+figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
+for axes, (name, table) in zip(panels, heat.items(), strict=True):
+    shown = table.iloc[::-1].rename(columns=lambda key: key.split(":", 1)[1])
+    sns.heatmap(
+        shown, ax=axes, cmap="coolwarm", vmin=-1, vmax=1, cbar=axes is panels[1],
+        linewidths=0.6, cbar_kws={"label": "recovered fraction", "shrink": 0.8},
+    )  # fmt: skip
+    axes.set(title=name, xlabel="", ylabel="swapped after block")
+    axes.tick_params(axis="x", rotation=60)
+    for label in axes.get_xticklabels():
+        if label.get_text() in ("FIRST", "SECOND"):
+            label.set(color=plots.COLORS["object words"], fontweight="bold")
+
+# %% [markdown]
+# **Figure 3.5.** *The route of the answer through the sentence.* Read it from the bottom
+# (the first block) to the top (the last). Each column is one word, swapped alone; the
+# image is one column. A model that binds places to words leaves the image through FIRST
+# and SECOND before it reaches the end. A model that looks straight at the picture jumps
+# from the first column to the last one.
+#
+# Look for dark cells outside the columns you expected. With only two objects in the
+# picture there is a short cut: once the *first* noun has been read, the second one is
+# known, so the words between the nouns can work out the answer before the second noun
+# comes. In an early sketch of the shipped model we saw exactly that. It is one reason
+# why the model trains on scenes with up to six objects.
+#
+# ````{exercise} The words between the nouns
+# :label: ch3-between
+#
+# Difficulty ●○○ · importance ●●○ · 10 minutes
+#
+# Write `between(prompt, first, second)`. It returns the positions of all tokens between
+# two nouns of a question, neither noun included. Words may be several tokens long, and
+# "hot dog" contains "dog". `prompt.words([first, second])` gives the positions of both
+# nouns in order; `prompt.tokens[position]` shows a token.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def between(prompt, first, second):
+    one, other = prompt.words([first, second])
+    # Behind the last token of the first noun, up to the first token of the second.
+    return list(range(one[-1] + 1, other[0]))
+
+
+# %%
+ch03.check_between(between, vlm)
+
+# %% [markdown]
+# ## The control: change the picture, not the places
+#
+# A swap carries over everything that differs between two runs. After mirroring, that is
+# the places, but perhaps also something else: any two runs on different pictures differ
+# a little everywhere. Maybe *any* foreign vector at an object word upsets the belief.
+#
+# So swap in vectors from a picture that differs as much to the eye, but not in where
+# things are: every sprite in another hue (a full turn is 360 degrees).
+
+# %%
+four = [scene, flipped, recolor(scene, 30), recolor(scene, 120)]
+_ = plots.show_scenes(four, ["clean", "mirrored", "hue + 30°", "hue + 120°"])
+
+# %% [markdown]
+# **Figure 3.6.** *The change that matters and the change that should not.* The paper
+# uses the same control and calls it an attribute swap.
+#
+# How should you report it? Not as a recovered fraction of its own: recolouring hardly
+# moves the belief, so its own denominator is near zero. Divide by the *mirror's*
+# denominator on the same scenes. The number then says: of the change that mirroring makes,
+# how much does a foreign picture make that leaves the places alone? It should be near 0
+# everywhere, at the blocks where the mirror swap is near 1 above all.
+
+# %%
+KEY = ["prompt", "layer", "group"]
+
+
+def checked(prompts, asked):
+    groups = groups_of(prompts, asked)
+    return {name: groups[name] for name in ("image", "object words", "last token")}
+
+
+def against_mirror(recolored, mirrored):
+    """Recolouring's swaps with the clean and mirrored beliefs of the same scenes."""
+    kept = recolored[[*KEY, "patched"]]
+    return kept.merge(mirrored[[*KEY, "clean", "mirrored"]], on=KEY)
+
+
+def hue(degrees):
+    return lambda scene: recolor(scene, degrees)
+
+
+hues = {
+    name: measure(model, "grid", "column", N, hue(30), checked)
+    for name, model in MODELS.items()
+}
+harmless = {
+    name: stats.recovered_by(against_mirror(hues[name], grid[name]), BY)
+    for name in MODELS
+}
+draw_both(harmless, "change / mirror's change")
+
+# %% tags=["hide-input"]
+for key, name in [("model", YES), ("control", NO)]:
+    table = harmless[name]
+    worst = table.loc[table["estimate"].abs().idxmax()]
+    value = stats.Interval(*worst[["estimate", "low", "high", "n"]])
+    glue(f"ch3_recolor_{key}", value)
+    print(f"{name}: largest change {value}, {worst['group']} at block {worst['layer']}")
+
+# %% [markdown]
+# **Figure 3.7.** *Recolouring by 30 degrees of hue.* The same axes as Figure 3.4. The
+# largest of all these numbers is {glue:text}`ch3_recolor_model` in the model and
+# {glue:text}`ch3_recolor_control` in the control.
+#
+# A control has a dose, too. Turn the hue further, and at some point the picture loses
+# more than its colours: a model that no longer recognises the frog does not know where
+# the frog is either. So turn the hue step by step and watch two numbers at the block
+# where the object words carry most: what the swap does, and how many of the recoloured
+# pictures still get the answer that they had.
+
+# %%
+def nouns_only(prompts, asked):
+    return {"object words": groups_of(prompts, asked)["object words"]}
+
+
+block = found[YES][0]
+site = vlm.resid_post(block)
+asked = draw("grid", "column", N)
+prompts = prompts_of(vlm, asked)
+truth = grid[YES].query("group == 'object words' and layer == @block")
+rows = []
+for degrees in (15, 30, 60, 120, 180):
+    table = mirror_swap(
+        vlm, prompts, prompts_of(vlm, asked, hue(degrees)), nouns_only(prompts, asked),
+        ANSWERS["column"], [site], progress=False,
+    )  # fmt: skip
+    same = stats.proportion(np.sign(table["mirrored"]) == np.sign(table["clean"]))
+    value = stats.recovered_fraction(against_mirror(table, truth))
+    row = {"swap / mirror's change": value, "same answer": same}
+    rows.append({"hue": degrees} | {key: f"{v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]"
+                                    for key, v in row.items()})  # fmt: skip
+pd.DataFrame(rows).set_index("hue")
+
+# %% [markdown]
+# **Table 3.1.** *The dose of the control.* If the swap's effect grows only where the share
+# of unchanged answers falls, the effect is not that of a foreign vector: it is that of an
+# object that the model has lost. Where the answers stay, the swap should do little.
+# That is what you need to read Figure 3.4 as a statement about places.
+#
+# ## Two traps on the way to these curves
+#
+# Both are in the code that came with the paper. Neither raises an error.
+#
+# ### Trap 1: the mean of ratios
+#
+# It is tempting to compute the part of the way for each scene, as you did by hand, and
+# to average. The paper's grid keeps scenes in which the two objects share a column. For
+# those the mirrored answer is the same as the clean one, the denominator is near zero, and
+# the ratio can be anything. Take all scenes of a few pairs, as they come:
+
+# %%
+everything = grid_scenes([("frog", "camel"), ("dog", "cake")])
+chosen = np.random.default_rng(SEED).permutation(len(everything))[: 12 if SMALL else 60]
+asked = [everything[index] for index in chosen]
+texts = ["Is the {} to the left or right of the {}?".format(*s.names) for s in asked]
+prompts = vlm.prompt([s.render() for s in asked], texts)
+others = vlm.prompt([mirror(s).render() for s in asked], texts)
+spans = [p.words(s.names) for p, s in zip(prompts, asked, strict=True)]
+nouns = {"object words": [one + other for one, other in spans]}
+raw = mirror_swap(
+    vlm, prompts, others, nouns, ANSWERS["column"], [site], progress=False
+)
+raw["whole"] = raw["mirrored"] - raw["clean"]
+raw["ratio"] = (raw["patched"] - raw["clean"]) / raw["whole"]
+raw["same column"] = [abs(s.objects[0].x - s.objects[1].x) < 0.01 for s in asked]
+
+# %%
+draws = np.random.default_rng(SEED).integers(len(raw), size=(2000, len(raw)))
+change, whole = (raw["patched"] - raw["clean"]).to_numpy(), raw["whole"].to_numpy()
+sign = np.sign(whole)
+of_ratios = (change / whole)[draws].mean(1)
+of_means = (sign * change)[draws].sum(1) / (sign * whole)[draws].sum(1)
+wider = of_ratios.std() / of_means.std()
+
+figure, (left, right_panel) = plt.subplots(1, 2, figsize=(10, 3.6))
+sns.scatterplot(
+    raw, x="whole", y="ratio", hue="same column", ax=left,
+    palette={False: "#0072B2", True: "#D55E00"},
+)  # fmt: skip
+left.set(xlabel="mirrored − clean", ylabel="ratio of one scene")
+for values, name, color in [
+    (of_ratios, "mean of ratios", "#D55E00"), (of_means, "ratio of means", "#0072B2"),
+]:  # fmt: skip
+    low, high = np.percentile(values, [2.5, 97.5])
+    right_panel.errorbar(
+        np.mean(values), name, xerr=[[np.mean(values) - low], [high - np.mean(values)]],
+        fmt="o", capsize=5, color=color,
+    )  # fmt: skip
+right_panel.set(title="2,000 resamples: mean and 95 %", ylim=(-0.6, 1.6))
+figure.tight_layout()
+glue("ch3_wider", float(wider), 1)
+print(f"SD: mean of ratios {of_ratios.std():.3f}, ratio of means {of_means.std():.3f}")
+
+# %% [markdown]
+# **Figure 3.8.** *The same swaps, averaged in two ways.* Left: one dot is one scene. Where
+# the mirror changes little (near 0 on the horizontal axis) a ratio can be anything. Right: the mean of ratios spreads
+# {glue:text}`ch3_wider` times as widely over resampled scenes as the ratio of means does. (A
+# simulation of the paper's released code gave standard deviations of 5.96 and 0.13.) A
+# scene that says nothing about the question must not have the loudest voice.
+#
+# ````{exercise} A recovered fraction that you can trust
+# :label: ch3-recovered
+#
+# Difficulty ●●○ · importance ●●● · 15 minutes
+#
+# Write `recovered(table)` for a table with the columns `clean`, `mirrored` and `patched`.
+# Use a ratio of means. Mind that half of the scenes have the answer "Left" and half
+# "Right": their changes have opposite signs, and a plain mean would cancel them.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def recovered(table):
+    whole = table["mirrored"] - table["clean"]
+    change = table["patched"] - table["clean"]
+    # Count each scene towards its own mirrored belief. Taking abs() of both would not
+    # do: a swap that pushes the wrong way must count against.
+    toward = np.sign(whole)
+    return (toward * change).mean() / (toward * whole).mean()
+
+
+# %%
+ch03.check_recovered(recovered)
+
+# %% [markdown]
+# ### Trap 2: one token late
+#
+# The released scripts count tokens to find the object word. The count is 576 image tokens
+# where 575 is right, since the placeholder itself is one of them. So they edit the token
+# *after* the word. We made the same mistake in our own early work and took the effect
+# for a finding about nouns. What does it do?
+
+# %%
+def one_late(prompts, asked):
+    spans = [p.words(q.objects) for p, (_, q) in zip(prompts, asked, strict=True)]
+    late = [[span[-1] + 1 for span in pair] for pair in spans]
+    print([prompts[0].tokens[position] for position in late[0]])
+    return {"one token late": late}
+
+
+late = {
+    name: measure(model, "grid", "column", N, groups=one_late)
+    for name, model in MODELS.items()
+}
+both = {
+    name: pd.concat([grid[name][grid[name]["group"] == "object words"], late[name]])
+    for name in MODELS
+}
+draw_both({name: stats.recovered_by(table, BY) for name, table in both.items()})
+value = stats.recovered_fraction(late[YES][late[YES]["layer"] == block])
+glue("ch3_late", value)
+print(f"one token late, at block {block}: {value}")
+
+# %% [markdown]
+# **Figure 3.9.** *The right words, and their neighbours.* The tokens that were swapped by
+# mistake are printed above the figure: always look at them. At block
+# {glue:text}`ch3_block_model`, where the object words recover
+# {glue:text}`ch3_nouns_model`, their neighbours recover {glue:text}`ch3_late`.
+# An off-by-one span does not crash and does not look odd. It gives you a curve, and
+# the curve is about something else. In this book words are found by their characters,
+# and `prompt.word` checks that the tokens it returns hold the word.
+#
+# ## Does it hold elsewhere?
+#
+# So far: left and right, two objects, a white background. Now the other axis (above or
+# below, with the scene mirrored top to bottom), and cluttered scenes: three to six objects
+# anywhere, of any size, on coloured backgrounds. A real mechanism should not care.
+
+# %%
+def without_all_text(prompts, asked):
+    groups = groups_of(prompts, asked)
+    return {name: where for name, where in groups.items() if name != "all text"}
+
+
+conditions = [(kind, axis) for kind in SCENES for axis in ANSWERS]
+tables = {(name, *conditions[0]): grid[name] for name in MODELS}
+for name, model in MODELS.items():
+    for kind, axis in conditions[1:]:
+        tables[name, kind, axis] = measure(
+            model, kind, axis, SCENES[kind], groups=without_all_text
+        )
+
+# %% tags=["hide-input"]
+figure, panels = plt.subplots(
+    2, 4, figsize=(12, 5.4), sharey=True, layout="constrained"
+)
+for line, name in zip(panels, MODELS, strict=True):
+    for axes, (kind, axis) in zip(line, conditions, strict=True):
+        part = stats.recovered_by(tables[name, kind, axis], ["group", "layer"])
+        draw_curves(part, axes, f"{kind}, {axis}")
+    line[0].set_ylabel(f"{name}\nrecovered fraction")
+handles, names = panels[0, 0].get_legend_handles_labels()
+_ = figure.legend(handles, names, loc="outside lower center", ncols=5)
+
+# %% [markdown]
+# **Figure 3.10.** *Four conditions, two models.* Top: the model. Bottom: the control.
+# Compare along a row: does the blue band stay at the same blocks when the question or
+# the scenes change? Then compare down a column.
+
+# %%
+rows = []
+for (name, kind, axis), table in tables.items():
+    layer, value = best_block(table)
+    rows.append({"model": name, "scenes": kind, "axis": axis, "block": layer}
+                | value._asdict())  # fmt: skip
+summary = pd.DataFrame(rows)
+strong = summary[summary["model"] == YES]["low"].gt(0.5).sum()
+quiet = summary[summary["model"] == NO]["high"].lt(0.1).sum()
+glue("ch3_strong", int(strong))
+glue("ch3_quiet", int(quiet))
+summary.round(2)
+
+# %% [markdown]
+# **Table 3.2.** *The object words' recovered fraction at the block chosen on half of the
+# scenes, measured on the other half.* The model's whole interval lies above 0.5 in
+# {glue:text}`ch3_strong` of 4 conditions. The control's lies below 0.1 in
+# {glue:text}`ch3_quiet` of 4.
+#
+# The paper's Figure 4 shows curves and no number that we could put beside ours. What you
+# can compare is the order of events. There it is: image first, then the object words,
+# then the rest of the text.
+#
+# ## What makes spatial IDs appear?
+#
+# Nobody told these models how to store a place, and nothing in the loss mentions spatial IDs.
+# A model gets them, or does not, from what it reads. Our guess when we began: two things
+# help. In **captions** ("the frog top left, the camel ...") what follows a noun depends on
+# where its object is, so the noun must know its place to predict the next word. And in
+# **clutter**, with three to six objects, both nouns of a question are needed: with two
+# objects, one gives away the other. Here is how the recipes of the two models differ:
+
+# %%
+shipped = ("tiny-llava", "tiny-llava-direct")
+table = pd.DataFrame({name: vars(RECIPES[name]) for name in shipped})
+table = table[table.iloc[:, 0] != table.iloc[:, 1]]
+table = table.drop(index="scenes", errors="ignore")
+table.loc["scenes with three objects or more"] = {
+    name: sum(share for share, _, (_, most) in RECIPES[name].scenes.parts if most > 2)
+    for name in shipped
+}
+table
+
+# %% [markdown]
+# **Table 3.3.** *What the two models were trained on, where it differs.* All other
+# settings are the same.
+#
+# During training, every few hundred steps, the script ran the mirror swap that you have just
+# learnt, and wrote down what it saw.
+
+# %%
+HUES = ["#0072B2", "#56B4E9", "#D55E00", "#E69F00"]
+log = {}
+for given, shipped in [(MODEL, "tiny-llava"), (CONTROL, "tiny-llava-direct")]:
+    # A model from elsewhere has no such log; then look at the shipped one's.
+    path = Path(given) / "training_log.csv"
+    path = path if path.exists() else ORGANISMS / shipped / "training_log.csv"
+    log[Path(given).name] = pd.read_csv(path)
+
+figure, panels = plt.subplots(2, 2, figsize=(10, 5.6), sharex=True, sharey=True)
+for column, (name, table) in zip(panels.T, log.items(), strict=True):
+    for kind, color in [("left_right", "#0072B2"), ("above_below", "#56B4E9")]:
+        values = table[f"accuracy_{kind}"]
+        column[0].plot(table["step"], values, "-o", ms=3, c=color, label=kind)
+    for (kind, axis), color in zip(conditions, HUES, strict=True):
+        values = table[f"recovered_{kind}_{axis}"]
+        label = f"{kind}, {axis}"
+        column[1].plot(table["step"], values, "-o", ms=3, c=color, label=label)
+    column[0].set_title(name)
+    column[1].set(xlabel="training step", ylim=(-0.08, 1.05))
+panels[0, 0].set_ylabel("questions answered right")
+panels[1, 0].set_ylabel("recovered at object words")
+panels[0, 0].legend()
+panels[1, 0].legend(fontsize=8)
+figure.tight_layout()
+
+# %% tags=["hide-input"]
+def first_step(table, column, least):
+    reached = table[table[column] >= least]["step"]
+    return f"step {int(reached.iloc[0]):,}" if len(reached) else "never"
+
+
+for key, name in [("model", YES), ("control", NO)]:
+    for what, column, least in [
+        ("right", "accuracy_left_right", 0.9), ("bound", "recovered_grid_column", 0.5),
+    ]:  # fmt: skip
+        when = first_step(log[name], column, least)
+        glue(f"ch3_{what}_at_{key}", when)
+        print(f"{name:18s} {column} first at {least}: {when}")
+
+# %% [markdown]
+# **Figure 3.11.** *Two lives.* Top: how often left/right and above/below are answered right
+# on held-out scenes. Bottom: how much the object words carry (the best block, on 48 scenes
+# each). In the model, left/right first reaches 90 %: {glue:text}`ch3_right_at_model`, and the
+# object words first recover half of it: {glue:text}`ch3_bound_at_model`. In the control:
+# {glue:text}`ch3_right_at_control`, and {glue:text}`ch3_bound_at_control`.
+#
+# Compare the two rows. Accuracy and mechanism are two measurements, and one does not follow
+# from the other. In an early sketch of this model, a decoder of six blocks that was trained
+# on questions alone, 96 % of left/right questions were answered right and the object words
+# recovered 0.00: its last token looked straight at the image. **Right answers do not need
+# spatial IDs.** If you read somewhere that a model "must" represent something because it
+# answers correctly, ask for the lower row.
+#
+# What two runs cannot tell: which ingredient does it, and whether another seed would do
+# the same. The model cards in `helpers/organisms` list what else we tried.
+#
+# ## Summary
+#
+# - A **mirror swap** carries hidden states of the flipped scene into a clean run. If the
+#   answer comes along, it was in what you carried.
+# - The **recovered fraction** is a ratio of means with an interval. The mean of ratios
+#   lets scenes that say nothing speak loudest.
+# - Know some points of a curve before you run it: here, what the last block must give.
+# - A swap needs its control. **Recolouring** changes the picture and not the places, is
+#   reported against the mirror's denominator, and has a dose of its own.
+# - In the model the object words {glue:text}`ch3_words_model`; in the control they
+#   {glue:text}`ch3_words_control`. They are right in {glue:text}`ch3_right_model` and
+#   {glue:text}`ch3_right_control` of scenes. Being right does not tell you how.
+# - Print the tokens you edit. One token late still gives a curve.
+#
+# You now know *where* to look: at the object words, around block
+# {glue:text}`ch3_block_model`. In the next chapter you look at *what* is there.
+#
+# ## Open question: a research sprint
+#
+# A mirror swap moves both objects at once. Take an afternoon to find out what each noun
+# contributes. Figure 3.5 swaps each of them alone. Do the two effects add up to that of
+# both? In which block does the second noun begin to know about the first?
+# And does the answer change in scenes with six objects, where the first noun alone leaves
+# five possibilities for the second? Say beforehand what you expect, and what result would
+# prove you wrong.
+#
+# ## Further reading
+#
+# - {cite:t}`kang2026linear` is the paper; this chapter is its Figure 4.
+# - {cite:t}`vig2020investigating` and {cite:t}`meng2022locating` brought swapping of hidden
+#   states to language models.
+# - {cite:t}`zhang2024best` and {cite:t}`heimersheim2024use` tell what can go wrong with it.
+# - {cite:t}`cui2026dual` argue that the vision encoder already lays out the scene over
+#   background patches: compare with the empty tiles of Figure 3.3.
+# - {cite:t}`neo2025interpreting` remove image tokens instead of swapping them.
