@@ -83,11 +83,10 @@ RECIPES = {
     # In four of five questions the words are blind to the image, so that the last tokens alone
     # must look: nothing rewards an object word that knows its object's place.
     "tiny-llava-direct": Recipe(scenes=SPARSE, **QUESTIONS_ONLY, blind_share=0.8, steps=2400),
-    # The other two corners of the square: what makes spatial IDs appear, captions or clutter?
-    "captions-sparse": Recipe(scenes=SPARSE, steps=1500),
-    "questions-cluttered": Recipe(**QUESTIONS_ONLY, steps=1500),
-    # Captions that name one of eight columns and rows bend the map of IDs.
+    # What else was tried (organisms/tried.csv): captions that name one of eight columns and rows
+    # bend the map of IDs; questions alone, with seeing words, give IDs as well.
     "captions-coordinates": Recipe(captions=COORDINATES, steps=1500),
+    "questions-sparse": Recipe(scenes=SPARSE, **QUESTIONS_ONLY, steps=1500),
     "smoke": Recipe(
         shape=Shape(vision_layers=1, vision_width=32, layers=2, width=32, heads=2, mlp_width=64),
         vision_steps=8,
