@@ -890,6 +890,7 @@ last = pd.DataFrame(
             "left/right": part["accuracy_left_right"].iloc[-1],
             "recovered, columns": part["recovered_grid_column"].iloc[-1],
             "recovered, rows": part["recovered_grid_row"].iloc[-1],
+            "best block": part["best_block_grid_column"].iloc[-1],
             "linear fit of IDs": part["id_fit"].iloc[-1],
         }
         for name, part in runs.items()
@@ -913,8 +914,8 @@ last
 #   {glue:text}`ch3_bent`; with place words ("the frog top left"), {glue:text}`ch3_flat`. Naming
 #   one of eight places needs curvature: a straight line has only two ends. [Chapter
 #   5](05_their_geometry.ipynb) looks at the shape.
-# - **The band moves.** The same code put the IDs after two blocks in one run and after six in
-#   another. Where the band lies is no law.
+# - **The band moves.** See the column "best block": runs of the same code keep their IDs at
+#   different depths. Where the band lies is no law.
 #
 # What four runs cannot tell: which part of a recipe does it, and whether another seed would do
 # the same.

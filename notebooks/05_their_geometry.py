@@ -405,7 +405,7 @@ glue("ch5_bend", "bends noticeably" if gain[6] - straight > 0.05 else "is almost
 # Dashed: "one vector for the row plus one for the column", each free to go where it likes.
 # In the model it reaches {glue:text}`ch5_apart`. If the dashed line is near the end of the
 # curve and the dotted one far below, rows and columns are coded *apart* from each other,
-# each along a path that bends. We did not expect the bend. You will see its shape below.
+# each along a path that bends. Figure 5.11 shows what such a path looks like.
 #
 # ````{exercise} Axes by least squares
 # :label: ch5-axis
@@ -839,11 +839,15 @@ figure.tight_layout()
 # the middle from the rim. Stripes that come and go several times are the next harmonics,
 # as in a Fourier series.
 #
-# Why would a map bend? A place on a straight line can only be picked out by *more* or
+# Why would a map bend at all? A place on a straight line can only be picked out by *more* or
 # *less*. On a curve, each place is the furthest in some direction of its own, so a later
-# block can ask for "column C" with a single dot product. Our model was trained to name
-# columns and rows by letters and digits as well as to compare them. A bent ruler serves both.
-# That is a hypothesis. You could test it by training without the coordinates.
+# block can ask for "column C" with a single dot product. An earlier version of our model was
+# trained on captions that named one of eight columns and one of eight rows, by letter and
+# digit. It used its object words just as much, and its map bent so strongly that a straight
+# ruler failed. With captions of graded place words ("top left", less sure near the middle)
+# the map unbent. The recipe `captions-coordinates` of `helpers.training` brings the bend
+# back. So whether IDs are *linear* is not a law of vision-language models. It depends on what
+# the places are for.
 #
 # ## What the control says
 #

@@ -51,6 +51,7 @@ if "google.colab" in sys.modules:
 import itertools
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -250,20 +251,23 @@ def outcomes(name, jobs):
     """Run the jobs and say what became of each belief."""
     table = run(name, jobs)
     table["right"] = table["before"] * table["toward"] < 0
-    table["change"] = (table["log_odds"] - table["before"]) * table["toward"]
+    table["after"] = table["log_odds"] * table["toward"]
+    table["change"] = table["after"] - table["before"] * table["toward"]
     table["swapped"] = table["log_odds"] * table["before"] < 0
     return table
 
 
 # %%
-def spread(case):
-    """Large sprites, far apart: a good picture."""
+def good_picture(case):
+    """Right, with large sprites, the first at the edge, the second near the middle."""
     one, other = (case.scene.find(name) for name in case.names)
-    return one.size + other.size + abs(one.x - other.x) + abs(one.y - other.y) / 3
+    right = case.labels["before"] * case.labels["toward"] < 0
+    places = abs(one.x - 0.5) - abs(other.x - 0.5) + min(abs(one.y - other.y), 0.25)
+    return right + one.size + other.size + 2 * places
 
 
 is_picture = [c.labels["kind"] == "grid" and c.axis == "column" for c in judging[YES]]
-number = max(np.flatnonzero(is_picture), key=lambda i: spread(judging[YES][i]))
+number = max(np.flatnonzero(is_picture), key=lambda i: good_picture(judging[YES][i]))
 curves = []
 for name, vlm in MODELS.items():
     case = judging[name][number]
@@ -407,10 +411,14 @@ print("blocks", BLOCK, " doses", DOSE)
 # | shuffled IDs | the vectors of the map | which cell they belong to |
 # | random in ID subspace | the few dimensions of the map | the direction within them |
 #
-# Mind the last two. They lie *in* the map. A random push on a map goes somewhere, half of
-# the time towards the other side. So they may swap beliefs. What they cannot do is push
-# the right way on average: their **mean change** towards the mirrored answer should be near
-# zero. Swaps tell whether a direction matters; the mean change tells whether it is aimed.
+# Two things to mind when you read them. The last two lie *in* the map: a random push on a map
+# goes somewhere, and in part of the cases to the other side. They will swap some beliefs.
+#
+# And any push may **blur**. The model is sure of most answers. Disturb it in whatever
+# direction, and it becomes less sure; since the belief can hardly grow, its change counts
+# "towards the mirrored answer". So do not ask a control for a change of zero. Ask where the
+# belief *ends*. Blur takes it to indifference, to zero log-odds, at most. Only a push that
+# is aimed takes it *beyond*, on average.
 #
 # ````{exercise} Noise of the right length
 # :label: ch6-noise
@@ -442,19 +450,32 @@ SEEDS = {"random": 3 if SMALL else 20, "orthogonal axis": 1,
          "shuffled IDs": 2 if SMALL else 5, "random in ID subspace": 2 if SMALL else 5}
 
 
-def control_push(name, case, site, control, seed):
+@lru_cache
+def shuffled(name, axis, noun, seed):
+    return IDS[name][axis][noun].shuffled(seed)
+
+
+@lru_cache
+def id_subspace(name, axis, noun, site):
+    """The first six principal components of the mean IDs."""
+    mean = IDS[name][axis][noun].mean(site)
+    return torch.from_numpy(geometry.pca(mean, 6).components_).float()
+
+
+# %%
+def control_push(name, case, site, pushes, control, seed):
     """Stand-ins for the two ID differences of a case, each of the same length."""
     generator = torch.Generator().manual_seed(1000 * seed + case.labels["case"])
-    for noun, aimed in enumerate(push(name, case, site)):
+    for noun, aimed in enumerate(pushes):
+        which = name, case.axis, noun
         ids, (row, column) = IDS[name][case.axis][noun], case.places[noun]
         if control == "random":
             yield random_direction(aimed, generator)
         elif control == "random in ID subspace":
-            basis = torch.from_numpy(geometry.pca(ids.mean(site), 6).components_)
-            yield random_in_subspace(aimed, basis.float(), generator)
+            yield random_in_subspace(aimed, id_subspace(*which, site), generator)
         elif control == "shuffled IDs":
             target = mirrored((row, column), case.axis)
-            wrong = ids.shuffled(seed).difference(site, (row, column), target)
+            wrong = shuffled(*which, seed).difference(site, (row, column), target)
             yield with_norm_of(wrong, aimed)
         elif case.axis == "column":  # across the picture along the other axis
             ends = sorted([(0, column), (3, column)], key=lambda end: abs(end[0] - row))
@@ -468,15 +489,17 @@ def control_push(name, case, site, control, seed):
 def try_all(name, cases, dose, seeds=SEEDS):
     """IDs and every control on the same cases."""
     site = SITE[name]
-    jobs = [job(c, site, push(name, c, site), dose, arm="spatial IDs") for c in cases]
+    aimed = [push(name, c, site) for c in cases]
+    pushed = list(zip(cases, aimed, strict=True))
+    jobs = [job(c, site, v, dose, arm="spatial IDs") for c, v in pushed]
     for control, count in seeds.items():
-        for seed, c in itertools.product(range(count), cases):
-            vectors = list(control_push(name, c, site, control, seed))
+        for seed, (c, v) in itertools.product(range(count), pushed):
+            vectors = list(control_push(name, c, site, v, control, seed))
             jobs.append(job(c, site, vectors, dose, arm=control, seed=seed))
     return outcomes(name, jobs)
 
 
-few = {control: min(count, 3) for control, count in SEEDS.items()}
+few = {control: min(count, 2) for control, count in SEEDS.items()}
 trial = {
     YES: try_all(YES, judging[YES], DOSE[YES]),
     NO: try_all(NO, judging[NO], DOSE[NO], few),
@@ -489,9 +512,10 @@ trial = {
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 columns = {"swapped": "share of beliefs swapped", "valid": "share of valid answers",
-           "change": "mean change towards the mirrored answer"}  # fmt: skip
+           "after": "log-odds of the mirrored answer",
+           "change": "change of the log-odds"}  # fmt: skip
 figure, panels = plt.subplots(2, 3, figsize=(12, 5.4), sharex="col")
-cells = zip(itertools.product(MODELS, columns), panels.flat, strict=True)
+cells = zip(itertools.product(MODELS, list(columns)[:3]), panels.flat, strict=True)
 for (name, column), axes in cells:
     for height, (arm, part) in enumerate(trial[name].groupby("arm", sort=False)):
         found, color = share(part, column), plots.COLORS[arm]
@@ -503,11 +527,13 @@ for (name, column), axes in cells:
     axes.set_yticks(-np.arange(len(arms)), arms if column == "swapped" else [])
     axes.set_ylim(-len(arms) + 0.4, 0.6)
     axes.set_title(name if column == "swapped" else "")
-    if column != "change":
+    if column != "after":
         axes.set_xlim(-0.03, 1.03)
     else:
         axes.axvline(0, color="0.3", lw=1)
-for axes, title in zip(panels[1], columns.values(), strict=True):
+        plain = trial[name]["before"] * trial[name]["toward"]
+        axes.axvline(plain.mean(), color="0.3", lw=1.5, ls=":")
+for axes, title in zip(panels[1], columns.values(), strict=False):
     axes.set_xlabel(title)
 figure.tight_layout()
 
@@ -518,7 +544,8 @@ for key, name in (("", YES), ("_control", NO)):
                        ("orthogonal", "orthogonal axis"), ("shuffled", "shuffled IDs"),
                        ("subspace", "random in ID subspace")):  # fmt: skip
         glue(f"ch6_{short}{key}", percent(share(arms[arm])))
-        glue(f"ch6_{short}_change{key}", share(arms[arm], "change"))
+        glue(f"ch6_{short}_change{key}", share(arms[arm], "change"), 1)
+        glue(f"ch6_{short}_after{key}", share(arms[arm], "after"), 1)
     aimed, random = arms["spatial IDs"], arms["random"]
     glue(f"ch6_valid{key}", percent(share(aimed, "valid")))
     glue(f"ch6_right{key}", percent(share(aimed, "right")))
@@ -529,7 +556,7 @@ for key, name in (("", YES), ("_control", NO)):
     gap = stats.paired_difference(aimed.groupby("scene")["swapped"].mean(),
                                   random.groupby("scene")["swapped"].mean())
     glue(f"ch6_gap{key}", percent(gap))
-    causes = gap.low > 0.3 and share(aimed, "change").low > 0
+    causes = gap.low > 0.3 and share(aimed, "after").low > 0
     verdict = "yes" if causes else "no" if gap.high < 0.2 else "in part"
     glue(f"ch6_verdict{key}", verdict)
     print(f"{name}: IDs {percent(share(aimed))}, random {percent(share(random))}")
@@ -542,16 +569,17 @@ glue("ch6_gate", "meets" if met else "does not meet")
 
 # %% [markdown]
 # **Figure 6.3.** *IDs against their controls, on the same held-out cases.* Dots are means with
-# 95 % bootstrap intervals over scenes; ticks are single seeds. In the model, dose
-# {glue:text}`ch6_dose` at block {glue:text}`ch6_block`:
+# 95 % bootstrap intervals over scenes; ticks are single seeds. Right: the log-odds of the
+# mirrored answer after the edit; dotted, before it; the line at zero is indifference. In
+# the model, dose {glue:text}`ch6_dose` at block {glue:text}`ch6_block`:
 #
-# | | beliefs swapped | mean change (nats) |
-# |---|---|---|
-# | spatial IDs | {glue:text}`ch6_ids` | {glue:text}`ch6_ids_change` |
-# | random | {glue:text}`ch6_random` | {glue:text}`ch6_random_change` |
-# | orthogonal axis | {glue:text}`ch6_orthogonal` | {glue:text}`ch6_orthogonal_change` |
-# | shuffled IDs | {glue:text}`ch6_shuffled` | {glue:text}`ch6_shuffled_change` |
-# | random in ID subspace | {glue:text}`ch6_subspace` | {glue:text}`ch6_subspace_change` |
+# | | swapped | change (nats) | ends at |
+# |---|---|---|---|
+# | spatial IDs | {glue:text}`ch6_ids` | {glue:text}`ch6_ids_change` | {glue:text}`ch6_ids_after` |
+# | random | {glue:text}`ch6_random` | {glue:text}`ch6_random_change` | {glue:text}`ch6_random_after` |
+# | orthogonal axis | {glue:text}`ch6_orthogonal` | {glue:text}`ch6_orthogonal_change` | {glue:text}`ch6_orthogonal_after` |
+# | shuffled IDs | {glue:text}`ch6_shuffled` | {glue:text}`ch6_shuffled_change` | {glue:text}`ch6_shuffled_after` |
+# | random in ID subspace | {glue:text}`ch6_subspace` | {glue:text}`ch6_subspace_change` | {glue:text}`ch6_subspace_after` |
 #
 # {glue:text}`ch6_valid` of the steered answers are valid: the model's first choice of all its
 # words is one of the two. Before we trained anything we wrote down what would count: at
@@ -562,11 +590,12 @@ glue("ch6_gate", "meets" if met else "does not meet")
 # noise, at a far larger dose (we come to that). An independent replication got 19.3 % for
 # LLaVA-1.5 and 31.3 % for Qwen2.5-VL.
 #
-# Do the IDs cause the belief, by the rule "at least 30 points above random, and aimed"? In the
-# model: **{glue:text}`ch6_verdict`** (the gap to random is {glue:text}`ch6_gap`). In the
-# control: **{glue:text}`ch6_verdict_control`** ({glue:text}`ch6_ids_control` swapped with IDs,
-# {glue:text}`ch6_random_control` with random vectors). Both have IDs that can be read. This is
-# the experiment that tells whether they are used.
+# Do the IDs cause the belief, by the rule "at least 30 points above random, and beyond
+# indifference on average", both with the whole interval? In the model:
+# **{glue:text}`ch6_verdict`** (the gap to random is {glue:text}`ch6_gap`). In the control:
+# **{glue:text}`ch6_verdict_control`** ({glue:text}`ch6_ids_control` swapped with IDs,
+# {glue:text}`ch6_random_control` with random vectors). Chapter 5 asked what can be read
+# from either. This experiment tells what is used.
 #
 # All cases count above, right or wrong at the start ({glue:text}`ch6_right` were right). A case
 # that was wrong is pushed away from the truth, where its belief already is. Apart: of the
@@ -579,8 +608,8 @@ glue("ch6_gate", "meets" if met else "does not meet")
 # the two places. If beliefs turn only far above one, you are shouting.
 
 # %%
-DOSES = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
-sample = {n: judging[n][:: 1 if SMALL else 3] for n in MODELS}
+DOSES = (0.5, 1.0, 2.0, 5.0) if SMALL else (0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 5.0)
+sample = {n: judging[n][::3] for n in MODELS}
 arms = {YES: {"random": 1, "orthogonal axis": 1, "shuffled IDs": 1}, NO: {"random": 1}}
 by_dose = {
     name: pd.concat(try_all(name, sample[name], dose, arms[name]) for dose in DOSES)
@@ -615,8 +644,10 @@ for name, line in zip(MODELS, panels.T, strict=True):
         axes.set_xticks(DOSES, [f"{dose:g}" for dose in DOSES], fontsize=8)
         axes.minorticks_off()
         axes.axvline(1, color="0.6", lw=1, ls=":")
-        if column == "valid":
+        if column == "swapped":
             axes.get_legend().remove()
+        else:
+            axes.legend(loc="lower left")
     top = line[0].secondary_xaxis("top")
     top.set_xticks(DOSES, [f"{dose * ratio[name]:.2f}" for dose in DOSES], fontsize=8)
     top.minorticks_off()
@@ -821,7 +852,7 @@ def usable(case):
 # %%
 moved = []
 for name, vlm in MODELS.items():
-    chosen = [case for case in judging[name] if usable(case)][: 4 if SMALL else 28]
+    chosen = [case for case in judging[name] if usable(case)][: 4 if SMALL else 24]
     other = {case.labels["case"]: case.places[1][1] for case in chosen}
     for how, jobs in {
         "the ID moves": [one for c in chosen for one in give_column(name, c)],
@@ -884,10 +915,9 @@ for name in MODELS:
     stream, _ = lengths(name)
     jobs = []
     for case, norms in zip(sample[name], stream, strict=True):
-        directions = {
-            "spatial IDs": push(name, case, SITE[name]),
-            "random": list(control_push(name, case, SITE[name], "random", 0)),
-        }
+        aimed = push(name, case, SITE[name])
+        noisy = list(control_push(name, case, SITE[name], aimed, "random", 0))
+        directions = {"spatial IDs": aimed, "random": noisy}
         for (arm, vectors), factor in itertools.product(directions.items(), FACTORS):
             unit = [v * (n / v.norm()) for v, n in zip(vectors, norms, strict=True)]
             jobs.append(job(case, SITE[name], unit, factor, arm=arm))
@@ -926,9 +956,9 @@ counted.map("{:.0%}".format)
 # - Block and dose were chosen on one set of scenes; all results are from another, with
 #   objects and places that the model never saw.
 # - IDs swap {glue:text}`ch6_ids` of beliefs at dose {glue:text}`ch6_dose`, random vectors of
-#   the same length {glue:text}`ch6_random`. Controls inside the map are judged by their mean
-#   change: {glue:text}`ch6_shuffled_change` for shuffled IDs, against
-#   {glue:text}`ch6_ids_change`.
+#   the same length {glue:text}`ch6_random`. Any push blurs a belief; an aimed one takes it
+#   beyond indifference. IDs end at {glue:text}`ch6_ids_after`, shuffled IDs at
+#   {glue:text}`ch6_shuffled_after`.
 # - Do the IDs cause the belief? Model: {glue:text}`ch6_verdict`. Control:
 #   {glue:text}`ch6_verdict_control`.
 # - Beliefs follow the ID's column. Moving the ID and moving the object agree in

@@ -12,7 +12,10 @@ ANSWER_PAIRS = [("Left", "Right"), ("backpack", "teapot"), ("Top left", "Top rig
 
 
 def forms_by_hand(vlm, prompt, answer):
-    """All spellings, read off the tokens that follow the prompt when it is written out."""
+    """All spellings, read off the tokens that follow the prompt when it is written out.
+
+    Not those that are spelt in pieces where others are one: at most one token more.
+    """
     tokenizer, found = vlm.processor.tokenizer, set()
     ids = prompt.inputs["input_ids"][0].tolist()
     for text in {answer, answer.capitalize(), answer[0].lower() + answer[1:]}:
@@ -20,7 +23,8 @@ def forms_by_hand(vlm, prompt, answer):
             whole = tokenizer(prompt.text + space + text).input_ids
             assert whole[: len(ids)] == ids
             found.add(tuple(whole[len(ids) :]))
-    return found
+    shortest = min(map(len, found))
+    return {form for form in found if len(form) <= shortest + 1}
 
 
 @torch.no_grad()
@@ -52,7 +56,9 @@ def test_surface_forms_vary_case_and_space_and_read_back_as_the_answer(vlm, prom
     forms = surface_forms(vlm, prompt, "left")
     assert set(forms) == set(surface_forms(vlm, prompt, " Left "))
     pieces = tokenizer.convert_ids_to_tokens
-    assert {"".join(pieces(list(form))) for form in forms} == {"▁Left", "▁left", "Left", "left"}
+    assert {"".join(pieces(list(form))) for form in forms} == {"▁Left", "▁left"}
+    some = {"".join(pieces(list(form))) for form in surface_forms(vlm, prompt, "it")}
+    assert {"▁it", "it"} <= some  # without a space it takes two tokens
 
 
 @pytest.mark.parametrize("answers", ANSWER_PAIRS)
@@ -75,29 +81,27 @@ def test_answers_of_several_tokens_are_exact(vlm, prompts):
 
 
 def test_a_form_of_several_tokens_counts_beside_one_of_a_single_token(vlm, prompt):
-    """"Left" written in letters has a twentieth of the probability here: it is not left out."""
+    """ "it" without a space has some percent of the probability here: it is not left out."""
     tokenizer, table = vlm.processor.tokenizer, vlm.model.get_input_embeddings().weight.detach()
-    whole, *letters = (table[i] for i in tokenizer.convert_tokens_to_ids(["▁Left", *"Left"]))
+    whole, *letters = (table[i] for i in tokenizer.convert_tokens_to_ids(["▁it", *"it"]))
     stream = 30 * torch.stack([whole + 0.5 * letters[0], *letters[1:]])
 
     def spell(resid, hook):
         resid = resid.clone()
-        count = min(4, resid.shape[1] - prompt.last)
+        count = min(2, resid.shape[1] - prompt.last)
         resid[:, prompt.last : prompt.last + count] = stream[:count]
         return resid
 
     site = vlm.resid_post(vlm.n_layers - 1)
-    row = vlm.beliefs(prompt, ("Left", "Right"), fwd_hooks=[(site, spell)]).iloc[0]
+    row = vlm.beliefs(prompt, ("it", "of"), fwd_hooks=[(site, spell)]).iloc[0]
     handle = vlm.layers[-1].register_forward_hook(lambda block, a, output: spell(output, None))
     try:
-        expected = answer_by_hand(vlm, prompt, "Left")
-        in_letters = log_prob_by_hand(
-            vlm, prompt, tokenizer.convert_tokens_to_ids(list("Left"))
-        )
+        expected = answer_by_hand(vlm, prompt, "it")
+        in_letters = log_prob_by_hand(vlm, prompt, tokenizer.convert_tokens_to_ids(["i", "t"]))
     finally:
         handle.remove()
     assert math.exp(in_letters - expected) > 0.01
-    assert row["log_prob_Left"] == pytest.approx(expected, abs=5e-4)
+    assert row["log_prob_it"] == pytest.approx(expected, abs=5e-4)
 
 
 def test_hooks_act_on_every_token_of_a_long_answer(vlm, prompt):

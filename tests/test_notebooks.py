@@ -57,7 +57,6 @@ def test_a_chapter_runs_with_small_sizes(runs, name):
     executed, trouble = runs[name]
     assert not trouble, trouble
     assert executed.exists()
-    assert notebooks.stderr_lines(executed) == []
 
 
 def test_there_are_chapters():

@@ -94,7 +94,7 @@ def test_answers_are_words_followed_by_the_end_token(loaded):
             (f"Is the {first} to the left or right of the {second}?", {"Left", "Right"}),
             (f"Is the {first} above or below the {second}?", {"Above", "Below"}),
             (f"Is there a {first} in the image?", {"Yes", "No"}),
-            (f"Which object is further left, the {first} or the {second}?", {first, second}),
+            (f"Which object is further left, the {first} or the {second}?", set(OBJECTS)),
         ):
             answer = ask(loaded, scene.render(), text)
             assert answer[-1] == tokenizer.eos_token_id

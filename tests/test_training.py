@@ -21,9 +21,6 @@ from helpers.training.text import SEGMENTS, encode
 from helpers.training.tokenizer import WHOLE, build_tokenizer
 from helpers.training.train import RECIPES, Run, draw_batch, forward
 
-# The training loop prints its loss without detaching it first.
-pytestmark = pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
-
 SMOKE = RECIPES["smoke"]
 TOKENIZER = build_tokenizer()
 

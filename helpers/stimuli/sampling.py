@@ -79,7 +79,8 @@ def scenes(
             backgrounds) or ``"perspective"`` (on a ground plane).
         objects: smallest and largest number of objects in a scene (``"grid"`` has two).
         held_out: if True, the first two objects are a pair and at places that the shipped models
-            never saw; if False, only what training may show.
+            never saw; if False, only what training may show. Scenes in perspective list their
+            objects from far to near, so there the pair may stand anywhere in the list.
 
     Raises:
         ValueError: if the count is not positive or the kind unknown.

@@ -8,6 +8,7 @@ written beside the model: ``accuracy.csv`` and ``mechanism.csv``.
 """
 
 import argparse
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from helpers.models import load_vlm
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import sample_scene
 from helpers.stimuli.scenes import Scene
-from helpers.stimuli.split import is_held_out_pair
+from helpers.stimuli.split import cell_of, held_out_cells, is_held_out_pair
 from helpers.training import mechanism
 
 COUNT = 2000
@@ -66,11 +67,15 @@ def draw_questions(
 
 
 def _held_out_pair(scene: Scene) -> tuple[str, str]:
-    """The scene's held-out pair, in an order that says nothing about places."""
-    for index, first in enumerate(scene.names):
-        for second in scene.names[index + 1 :]:
-            if is_held_out_pair(first, second):
-                return tuple(sorted((first, second)))
+    """The scene's held-out pair at held-out cells, in an order that says nothing about places."""
+    at_held_out = [
+        placed.name
+        for placed in scene.objects
+        if cell_of(placed.x, placed.y) in held_out_cells(placed.name)
+    ]
+    for first, second in itertools.combinations(sorted(at_held_out), 2):
+        if is_held_out_pair(first, second):
+            return first, second
     raise AssertionError("a held-out scene without a held-out pair")
 
 

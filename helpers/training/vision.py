@@ -85,4 +85,4 @@ class PatchHeads(nn.Module):
         error = (self.center(features) - centers.flatten(1, 2))[covered]
         loss = loss + 3.0 * error.square().mean()
         right = (logits.argmax(-1) == labels)[covered].float().mean()
-        return loss, {"patches": float(right), "center": float(error.abs().mean())}
+        return loss, {"patches": float(right), "center": float(error.detach().abs().mean())}
