@@ -803,13 +803,13 @@ summary.round(2)
 # themselves. Here is how the recipes of the two shipped models differ:
 
 # %%
-shipped = ("tiny-llava", "tiny-llava-direct")
-table = pd.DataFrame({name: vars(RECIPES[name]) for name in shipped})
+SHIPPED = ("tiny-llava", "tiny-llava-direct")
+table = pd.DataFrame({name: vars(RECIPES[name]) for name in SHIPPED})
 table = table[table.iloc[:, 0] != table.iloc[:, 1]]
 table = table.drop(index="scenes", errors="ignore")
 table.loc["scenes with three objects or more"] = {
     name: sum(share for share, _, (_, most) in RECIPES[name].scenes.parts if most > 2)
-    for name in shipped
+    for name in SHIPPED
 }
 table
 
@@ -879,7 +879,7 @@ for key, name in [("model", YES), ("control", NO)]:
 # %%
 tried = pd.read_csv(ORGANISMS / "tried.csv")
 runs = {name: part for name, part in tried.groupby("run")} | {
-    name: pd.read_csv(ORGANISMS / name / "training_log.csv") for name in shipped
+    name: pd.read_csv(ORGANISMS / name / "training_log.csv") for name in SHIPPED
 }
 words_may_look = {name: RECIPES[name].blind_share == 0 for name in runs}
 last = pd.DataFrame(

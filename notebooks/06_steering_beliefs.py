@@ -301,7 +301,8 @@ panels[0].set_title(case.prompt.question, fontsize=9, fontweight="normal")
 for name, axes in zip(MODELS, panels[1:], strict=True):
     for answer, color in zip(ANSWERS["column"], ("#0072B2", "#D55E00"), strict=True):
         part = curves[curves["model"] == name].set_index("block")[f"log_prob_{answer}"]
-        axes.plot(part.loc[0:], marker="o", ms=4, color=color, label=f"“{answer}”")
+        edited = part.drop(index=-1)
+        axes.plot(edited, marker="o", ms=4, color=color, label=f"“{answer}”")
         axes.axhline(part.loc[-1], color=color, ls=":", lw=1.5)
     axes.set(title=name, xlabel="block that is edited", ylabel="log-probability")
 panels[1].legend()
