@@ -878,7 +878,7 @@ for key, name in [("model", YES), ("control", NO)]:
 
 # %%
 tried = pd.read_csv(ORGANISMS / "tried.csv")
-runs = {name: part for name, part in tried.groupby("run")} | {
+runs = dict(list(tried.groupby("run"))) | {
     name: pd.read_csv(ORGANISMS / name / "training_log.csv") for name in SHIPPED
 }
 words_may_look = {name: RECIPES[name].blind_share == 0 for name in runs}

@@ -342,6 +342,8 @@ for how, axes in zip(fits["scored"].unique(), panels, strict=True):
     axes.text(0.1, 0.92, "paper, rank 3", fontsize=8)
     axes.set(title=how, ylabel="held-out $R^2$", ylim=(min(0, fits["low"].min()), 1))
     axes.set_xticks(range(MODELS[YES].n_layers))
+    axes.legend(loc="center left")
+panels[1].get_legend().remove()
 figure.tight_layout()
 at = fits.set_index(["model", "scored", "block"])
 for key, name in (("", YES), ("_control", NO)):
@@ -376,6 +378,8 @@ ranked = pd.DataFrame(
     for rank in ranks
     for guess in [geometry.rank_prediction(train[name].at(SITE[name]), rank)]
 )
+
+# %%
 apart = {}
 axes = plots.with_band(ranked, "rank", "model", colors=COLOR)
 for name in MODELS:
@@ -393,14 +397,18 @@ glue("ch5_rank3", float(gain[3]))
 glue("ch5_rank6", float(gain[6]))
 straight = at.loc[(YES, "one pair", layer_of[YES]), "estimate"]
 glue("ch5_apart", apart[YES])
-glue("ch5_bend", "bends noticeably" if gain[6] - straight > 0.05 else "is almost flat")
+bend = gain[6] - straight
+some = "bends a little" if bend > 0.03 else "is flat"
+glue("ch5_bend", "bends strongly" if bend > 0.15 else some)
+glue("ch5_bend_size", float(bend))
 
 # %% [markdown]
 # **Figure 5.5.** *How many dimensions does the map need?* Dotted: the linear map of
 # Figure 5.4. Two free directions give {glue:text}`ch5_rank2` in the model, three
 # {glue:text}`ch5_rank3`, six {glue:text}`ch5_rank6`. Where a curve rises above its dotted
-# line, cells have places that no straight ruler predicts. By this measure (more than 0.05
-# from linear to six dimensions) the model's map **{glue:text}`ch5_bend`**.
+# line, cells have places that no straight ruler predicts. From linear to six dimensions the
+# gain is {glue:text}`ch5_bend_size`. We call a map flat below 0.03 and strongly bent above
+# 0.15. The model's map **{glue:text}`ch5_bend`**.
 #
 # Dashed: "one vector for the row plus one for the column", each free to go where it likes.
 # In the model it reaches {glue:text}`ch5_apart`. If the dashed line is near the end of the
@@ -597,27 +605,30 @@ for (name, noun), axes in zip(itertools.product(MODELS, relative["noun"].unique(
 figure.tight_layout()
 
 
-def verdict(noun):
-    part = relative.query("model == @YES and noun == @noun").pivot(
-        index="block", columns="of", values="estimate").loc[layer_of[YES]]
+at_block = relative[(relative["model"] == YES) & (relative["block"] == layer_of[YES])]
+for key in ("first", "second"):
+    part = at_block[at_block["noun"] == f"{key} noun"].set_index("of")["estimate"]
     ratio = -part["other's column"] / part["own column"]
-    return "absolute" if ratio < 0.25 else "relative" if ratio > 0.75 else "in between"
-
-
-glue("ch5_first_code", verdict("first noun"))
-glue("ch5_second_code", verdict("second noun"))
+    code = "absolute" if ratio < 0.15 else "relative" if ratio > 0.85 else "in between"
+    glue(f"ch5_{key}_code", code)
+    glue(f"ch5_{key}_own", float(part["own column"]))
+    glue(f"ch5_{key}_other", float(part["other's column"]))
 
 # %% [markdown]
 # **Figure 5.8.** *Whose column does the coordinate follow?* Slopes on own and other column,
-# 95 % bootstrap intervals over looks. By the rule of the table (the other's slope below a
-# quarter of the own one, or above three quarters), at block {glue:text}`ch5_layer` the code
-# of the first noun is **{glue:text}`ch5_first_code`** and that of the second noun
-# **{glue:text}`ch5_second_code`**.
+# 95 % bootstrap intervals over looks; what lies beyond the frame is cut. At block
+# {glue:text}`ch5_layer` of the model, slopes are {glue:text}`ch5_first_own` and
+# {glue:text}`ch5_first_other` at the first noun, {glue:text}`ch5_second_own` and
+# {glue:text}`ch5_second_other` at the second. Call a code absolute if the other's slope is
+# below 15 % of the own one, relative above 85 %: the first noun's is
+# **{glue:text}`ch5_first_code`**, the second's **{glue:text}`ch5_second_code`**.
 #
-# Two remarks. Causal attention explains why the first noun has little choice: the second
-# noun is not there yet. And this looks along the column axis alone. A noun may keep its
-# own place on this axis and the comparison on another one. The blocks after the chosen
-# one, where the slopes change, are a good place to search.
+# Can the first noun be relative at all? The second noun has not been read when the vector is
+# made. But with two objects in the picture there is only one other to compare with, and a
+# model may lean on that. In a crowd it could not know. (Draw `single_looks` with a third
+# object and see whether the slope for the other one shrinks.) And this looks along the
+# column axis alone: a noun may keep its own place on this axis and the comparison on
+# another.
 #
 # ## Do the words "left" and "right" point along the axis?
 #
@@ -721,6 +732,10 @@ for key, what in (("state", "hidden state"), ("answer", "unembedding")):
 # finding in 4,096 dimensions and is nothing in 128; and hidden states of one sentence
 # share so much that even two dull words can differ along an axis.
 #
+# Where the unembedding does align, a step to the right at the noun already leans, ever so
+# slightly, towards saying "Right". If only one of the two vectors aligns, note that "the word
+# right" is not one direction in the model.
+#
 # And should they align at all? An object word's place is compared with another place by
 # later blocks. Nothing forces the model to keep places in the coordinates of its answers.
 # If they do not align here, the paper's alignment is a fact about models that learned words
@@ -791,8 +806,8 @@ for index, name in enumerate(MODELS):
     heights = part["mean"].clip(lower=-0.3)
     right.bar(at_x, heights, width, color=COLOR[name], label=name)
 right.set_xticks(range(len(part)), part["way"], rotation=20)
-right.set(ylabel="$R^2$ on the mean of the new IDs", ylim=(-0.35, 1))
-right.legend()
+right.set(ylabel="$R^2$ on the mean of the new IDs", ylim=(-0.35, 1.2))
+right.legend(ncols=2, loc="upper center")
 figure.tight_layout()
 score = between.set_index(["model", "way"])["mean"][YES]
 glue("ch5_bilinear", float(score["bilinear"]))

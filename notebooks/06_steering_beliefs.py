@@ -110,7 +110,7 @@ ANSWERS = {axis: questions.ANSWERS[kind] for axis, kind in AXES.items()}
 ordered = itertools.permutations(PAPER_OBJECTS, 2)
 makers = [pair for pair in ordered if not is_held_out_pair(*pair)]
 rng = np.random.default_rng(SEED)
-pairs = [makers[i] for i in rng.choice(len(makers), 3 if SMALL else 10, replace=False)]
+pairs = [makers[i] for i in rng.choice(len(makers), 3 if SMALL else 8, replace=False)]
 options = {"partners": 1 if SMALL else 2, "seed": SEED, "progress": False}
 IDS = {}  # model -> axis of the question -> (IDs of the first noun, of the second)
 for name, vlm in MODELS.items():
@@ -183,7 +183,7 @@ def draw_cases(vlm, count, seed, orders=(0, 1)):
 
 
 # %%
-CHOOSE, REPORT = (4, 4) if SMALL else (24, 32)
+CHOOSE, REPORT = (4, 4) if SMALL else (20, 24)
 choosing = {n: draw_cases(v, CHOOSE, SEED + 1, [0]) for n, v in MODELS.items()}
 judging = {n: draw_cases(v, REPORT, SEED + 2) for n, v in MODELS.items()}
 print(len(choosing[YES]), "cases to choose with,", len(judging[YES]), "to judge by")
@@ -562,7 +562,7 @@ for key, name in (("", YES), ("_control", NO)):
     glue(f"ch6_verdict{key}", verdict)
     print(f"{name}: IDs {percent(share(aimed))}, random {percent(share(random))}")
 
-# %% tags=["remove-cell"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the bar that was set before", "code_prompt_hide": "Hide the bar"}
 aimed = trial[YES].query("arm == 'spatial IDs'")
 met = (aimed["swapped"].mean() >= 0.8 and aimed["valid"].mean() >= 0.95
        and trial[YES].query("arm == 'random'")["swapped"].mean() <= 0.1)  # fmt: skip
@@ -853,7 +853,7 @@ def usable(case):
 # %%
 moved = []
 for name, vlm in MODELS.items():
-    chosen = [case for case in judging[name] if usable(case)][: 4 if SMALL else 24]
+    chosen = [case for case in judging[name] if usable(case)][: 4 if SMALL else 20]
     other = {case.labels["case"]: case.places[1][1] for case in chosen}
     for how, jobs in {
         "the ID moves": [one for c in chosen for one in give_column(name, c)],

