@@ -119,6 +119,7 @@ def test_it_answers_held_out_questions(folder):
 
 
 def test_object_words_carry_the_answer_in_the_one_and_not_in_the_other(folder):
+    skip_unfinished(folder)
     vlm = load_vlm(folder, device="cpu")
     for axis in mechanism.ASK:
         table = mechanism.object_word_swap(vlm, "grid", axis, count=24, seed=3)
