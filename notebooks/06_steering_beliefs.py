@@ -183,7 +183,7 @@ def draw_cases(vlm, count, seed, orders=(0, 1)):
 
 
 # %%
-CHOOSE, REPORT = (4, 4) if SMALL else (28, 24)
+CHOOSE, REPORT = (2, 3) if SMALL else (28, 24)
 choosing = {n: draw_cases(v, CHOOSE, SEED + 1, [0]) for n, v in MODELS.items()}
 judging = {n: draw_cases(v, REPORT, SEED + 2) for n, v in MODELS.items()}
 print(len(choosing[YES]), "cases to choose with,", len(judging[YES]), "to judge by")
@@ -447,7 +447,7 @@ ch06.check_noise(noise)
 # the *expected* length, gives a few draws that are twice as long as others.)
 
 # %%
-SEEDS = {"random": 3 if SMALL else 20, "orthogonal axis": 1,
+SEEDS = {"random": 2 if SMALL else 20, "orthogonal axis": 1,
          "shuffled IDs": 2 if SMALL else 5, "random in ID subspace": 2 if SMALL else 5}
 
 
@@ -609,7 +609,7 @@ glue("ch6_gate", "meets" if met else "does not meet")
 # the two places. If beliefs turn only far above one, you are shouting.
 
 # %%
-DOSES = (0.5, 1.0, 2.0, 5.0) if SMALL else (0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 5.0)
+DOSES = (0.5, 1.0, 5.0) if SMALL else (0.25, 0.5, 0.75, 1.0, 2.0, 3.0, 5.0)
 sample = {n: judging[n][::3] for n in MODELS}
 arms = {YES: {"random": 1, "orthogonal axis": 1, "shuffled IDs": 1}, NO: {"random": 1}}
 by_dose = {
@@ -906,7 +906,7 @@ glue("ch6_agree_control", agreement[NO])
 # {glue:text}`ch6_agree_control` in the control.
 #
 # Our first version of this figure had the distance to the *other* object along the bottom,
-# and not the distance moved. It was prettier, and the control's blue curve fell as nicely as
+# and not the distance moved. It was prettier, and the control's blue curve fell, like
 # the model's. Can you see why? (Where the other object stands at the far right, the first
 # one really is to its left in most scenes. Each point of such a curve averages over
 # different scenes, and their truth shines through, edit or no edit.) Without a control

@@ -61,10 +61,9 @@ TEXT = {
     True: (
         "Questions with one-word answers (left or right, above or below, in front or behind, "
         "between, which, where, is there, what), sampled by how badly they are answered, and "
-        "captions in which what follows a noun depends on where its object is: coordinates "
-        '("the frog C4"), place words ("the frog top left"), relations ("the frog left of the '
-        'camel") and questions with coordinates behind their nouns. Loss falls on the answers '
-        "and on the places."
+        "captions in which what follows a noun depends on where its object is: place words "
+        '("the frog top left"), relations ("the frog left of the camel") and questions with '
+        "place words behind their nouns. Loss falls on the answers and on the places."
     ),
     False: (
         "Questions with one-word answers only, on scenes of mostly two objects: no captions, so "
