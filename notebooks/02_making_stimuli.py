@@ -73,6 +73,7 @@ from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.split import cell_of, held_out_cells, is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show what is loaded", "code_prompt_hide": "Hide what is loaded"}
 plots.use_style()
 torch.manual_seed(SEED)
 vlms = {

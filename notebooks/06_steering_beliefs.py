@@ -82,6 +82,7 @@ from helpers.stimuli.sampling import scenes as draw_scenes
 from helpers.stimuli.split import is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS, sprite
 
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show what is loaded", "code_prompt_hide": "Hide what is loaded"}
 plots.use_style()
 torch.manual_seed(SEED)
 MODELS = {Path(name).name: load_vlm(name) for name in (MODEL, CONTROL)}
