@@ -115,6 +115,32 @@ def test_packed_texts_give_the_logits_of_single_prompts(vlm):
     assert packed.std(0).max() > 0.1  # positions differ by far more than the tolerance
 
 
+@torch.no_grad()
+def test_a_decoy_shows_the_next_scene_to_the_words_and_the_right_one_to_the_last_tokens(vlm):
+    generator = np.random.default_rng(1)
+    answer_next = TOKENIZER.convert_tokens_to_ids("▁ASSISTANT:")
+    scenes = [sample_scene(generator, "clutter") for _ in range(3)]
+    shares = dict.fromkeys(questions.KINDS, 1.0)
+    segments = [draw_segments(s, generator, shares, TOKENIZER, 60) for s in scenes]
+    batch = pack(scenes, segments, TOKENIZER, 112, 64, decoy=True)
+    batch.labels[:] = 0  # read the logits of every position
+    packed = forward(vlm.model, batch)[0].reshape(*batch.ids.shape, -1)
+    batch.pixels[1] += 1
+    changed = forward(vlm.model, batch)[0].reshape(packed.shape)
+    for row, texts in enumerate(segments):
+        for (_, begin, end), segment in zip(batch.kinds[row], texts, strict=True):
+            image = scenes[(row + 1) % 3].render(112)
+            alone = vlm.processor(images=image, text=text_of(segment), return_tensors="pt")
+            logits = vlm.model(**alone).logits[0][begin - end :]
+            last = batch.ids[row, begin:end].tolist().index(answer_next)
+            assert torch.allclose(
+                packed[row, begin : begin + last - 1], logits[: last - 1], atol=1e-4
+            )
+            assert not torch.allclose(packed[row, begin + last], logits[last], atol=1e-4)
+            same = torch.isclose(packed, changed, atol=1e-4).all(-1)[row, begin : begin + last - 1]
+            assert same.all() if row != 0 else not same.any()
+
+
 def test_a_short_answer_counts_once_and_a_long_text_three_times():
     scene = sample_scene(np.random.default_rng(0), "clutter")
     kinds = ("is_there", "layout")

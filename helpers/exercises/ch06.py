@@ -26,9 +26,7 @@ def check_steering_hook(
     _, edited = vlm.run_with_cache(prompt, site, fwd_hooks=[(site, hook)])
     change = (edited[site] - plain[site])[0].float().cpu()
     moved = change.norm(dim=-1).nonzero().flatten().tolist()
-    assert moved, (
-        "the hook changes nothing: return the new tensor, or edit `resid` in place"
-    )
+    assert moved, "the hook changes nothing: return the new tensor, or edit `resid` in place"
     assert moved == [position], (
         f"the hook must change position {position} alone; it changes {moved[:8]}. "
         "`resid` is [batch, position, d_model]"

@@ -12,6 +12,8 @@ from helpers.stimuli.sprites import OBJECTS
 MARGIN = 0.12
 #: Nor are two whose depths differ by less than this factor.
 DEPTH_RATIO = 1.3
+#: Whoever lists objects from left to right takes this much care (a fraction of the canvas).
+CARE = 0.03
 
 #: The pairs of answers that beliefs are read from, by kind of question.
 ANSWERS = {
@@ -114,9 +116,16 @@ def is_there(scene: Scene, name: str) -> Question:
     return Question("is_there", f"Is there {article} {name} in the image?", answer, (name,))
 
 
-def what(scene: Scene) -> Question:
-    """What is in the image? The answer names the objects from left to right."""
-    names = [placed.name for placed in sorted(scene.objects, key=lambda placed: placed.x)]
+def what(scene: Scene, generator: np.random.Generator | None = None) -> Question:
+    """What is in the image? The answer names the objects from left to right.
+
+    With a generator, two at nearly the same column come in either order. A model that learns a
+    strict order never goes back for the one it passed.
+    """
+    columns = np.array([placed.x for placed in scene.objects])
+    if generator is not None:
+        columns = columns + generator.normal(0, CARE, len(columns))
+    names = [scene.names[index] for index in columns.argsort(kind="stable")]
     return Question("what", "What is in the image?", ", ".join(names))
 
 
@@ -166,7 +175,7 @@ def _ask_is_there(scene: Scene, generator: np.random.Generator, focus: tuple[str
 
 
 def _ask_what(scene: Scene, generator: np.random.Generator, focus: tuple[str, ...]):
-    return what(scene)
+    return what(scene, generator)
 
 
 #: How to draw a question of each kind about a scene.

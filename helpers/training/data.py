@@ -5,7 +5,7 @@ positions restart right after the image, so every segment is read exactly as if 
 (a test holds this). That makes a question three to four times cheaper than a sequence each.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,6 +17,9 @@ from helpers.stimuli.scenes import Scene
 from helpers.training.text import SEGMENTS, encode
 
 IGNORED = -100
+#: While a model learns, one object in three has its hue turned by up to 60 degrees, so that the
+#: object's shape counts, and recolouring it is a change that the model has seen.
+TINTED, TINT = 1 / 3, 60.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,17 @@ class SceneMix:
     def draw(self, generator: np.random.Generator, held_out: bool = False) -> Scene:
         shares = np.array([share for share, _, _ in self.parts])
         _, kind, objects = self.parts[generator.choice(len(shares), p=shares / shares.sum())]
-        return sample_scene(generator, kind, objects, held_out)
+        scene = sample_scene(generator, kind, objects, held_out)
+        return scene if held_out else _tint(scene, generator)
+
+
+def _tint(scene: Scene, generator: np.random.Generator) -> Scene:
+    tinted = generator.random(len(scene.objects)) < TINTED
+    degrees = np.where(tinted, generator.uniform(-TINT, TINT, len(tinted)), 0.0)
+    turned = [
+        replace(placed, hue=float(hue)) for placed, hue in zip(scene.objects, degrees, strict=True)
+    ]
+    return replace(scene, objects=tuple(turned))
 
 
 @dataclass
@@ -39,7 +52,7 @@ class Batch:
         pixels: ``[batch, 3, height, width]``, normalised as the processor does.
         ids: ``[batch, pos]`` text tokens; image positions hold the image token.
         positions: ``[batch, pos]``, restarting after the image in every segment.
-        mask: ``[batch, 1, pos, pos]``, True where a token may look.
+        mask: ``[batch, 1, pos, pos]``, added to attention scores: 0 where a token may look.
         labels: ``[batch, pos]``, the next token where it is learned, else ``IGNORED``.
         weights: ``[batch, pos]``, the share of each label in the loss.
         kinds: for each row, (kind, first position, end) of every segment.
@@ -72,16 +85,21 @@ def pack(
     tokenizer: PreTrainedTokenizerFast,
     image_pixels: int,
     image_tokens: int,
-    blind_share: float = 0.0,
-    generator: np.random.Generator | None = None,
+    decoy: bool = False,
 ) -> Batch:
     """Pack each scene's segments into one row behind its image.
 
-    In a share of the segments, drawn from the generator, the words of the question are blind: no
-    token before the question's last two ("?" and "ASSISTANT:") may look at the image.
+    With a decoy, the words of every question look at another scene (the next row's) in place of
+    their own. Only what follows them, from the question's last two tokens ("?" and "ASSISTANT:")
+    on, sees the right one.
     """
-    prefix = tokenizer("USER: <image>").input_ids
-    prefix = prefix[:-1] + [tokenizer.image_token_id] * image_tokens
+    prefix = tokenizer("USER: <image>").input_ids[:-1]
+    places = list(range(len(prefix) + image_tokens))
+    prefix = prefix + [tokenizer.image_token_id] * image_tokens
+    image = slice(len(prefix) - image_tokens, len(prefix))
+    first = len(prefix)
+    if decoy:
+        prefix, places = prefix + prefix[image], places + places[image]
     start = len(prefix)
     encoded = [[encode(segment, tokenizer) for segment in row] for row in segments]
     length = start + max(sum(len(ids) for ids, _ in row) for row in encoded)
@@ -92,18 +110,18 @@ def pack(
     labels = torch.full(shape, IGNORED)
     weights = torch.zeros(shape)
     owner = torch.full(shape, -1)
-    blind = torch.zeros(shape, dtype=torch.bool)
+    misled = torch.zeros(shape, dtype=torch.bool)
     kinds: list[list[tuple[str, int, int]]] = []
     for row, texts in enumerate(encoded):
         ids[row, :start] = torch.tensor(prefix)
-        positions[row, :start] = torch.arange(start)
+        positions[row, :start] = torch.tensor(places)
         owner[row, :start] = 0
         at = start
         kinds.append([])
         for number, (tokens, learned) in enumerate(texts, start=1):
             end = at + len(tokens)
             ids[row, at:end] = torch.tensor(tokens)
-            positions[row, at:end] = torch.arange(start, start + len(tokens))
+            positions[row, at:end] = torch.arange(first, first + len(tokens))
             owner[row, at:end] = number
             # A learned token is the label of the position before it.
             where = at + torch.tensor(learned[1:]).nonzero().flatten()
@@ -113,14 +131,15 @@ def pack(
             importance = 3.0 if len(where) > 4 else 1.0
             weights[row, where] = importance / max(len(where), 1)
             kinds[row].append((kind, at, end))
-            if blind_share and generator.random() < blind_share:
-                blind[row, at : at + learned.index(True) - 2] = True
+            misled[row, at : at + learned.index(True) - 2] = decoy
             at = end
-    same = (owner[:, :, None] == owner[:, None, :]) | (owner[:, None, :] == 0)
-    causal = torch.ones(length, length).tril().bool()
-    image = ids == tokenizer.image_token_id
-    unseen = blind[:, :, None] & image[:, None, :]
-    mask = (same & causal & ~unseen)[:, None]
+    seen = (owner[:, :, None] == owner[:, None, :]) | (owner[:, None, :] == 0)
+    seen &= torch.ones(length, length).tril().bool()
+    if decoy:
+        misled[:, first:start] = True
+        seen[:, :, image] &= ~misled[:, :, None]
+        seen[:, :, first:start] &= misled[:, :, None]
+    mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)[:, None]
     return Batch(to_pixels(scenes, image_pixels), ids, positions, mask, labels, weights, kinds)
 
 
