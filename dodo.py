@@ -58,15 +58,18 @@ def files_in(folder: str) -> list[Path]:
 def needs(name: str) -> list[Path]:
     """What a notebook depends on: itself, the helpers, and the models that they load.
 
-    Not the training scripts nor the models' cards, and of the exercises only its chapter's.
+    Not the models' cards, the training scripts only where it imports them, and of the exercises
+    only its chapter's.
     """
-    found = [ROOT / "notebooks" / f"{name}.ipynb"]
+    notebook = ROOT / "notebooks" / f"{name}.ipynb"
+    left_out = () if "helpers.training" in notebook.read_text(encoding="utf-8") else ("training",)
+    found = [notebook]
     found += [ROOT / "tools" / "notebooks.py", ROOT / "constraints.txt"]
     for path in files_in("helpers"):
         folder = path.relative_to(ROOT / "helpers").parts[0]
         number = re.search(r"\d+", path.stem) if folder == "exercises" else None
         other_chapter = number and int(number.group()) != int(name[:2])
-        if folder != "training" and path.suffix != ".md" and not other_chapter:
+        if folder not in left_out and path.suffix != ".md" and not other_chapter:
             found.append(path)
     return found
 

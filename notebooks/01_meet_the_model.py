@@ -49,21 +49,17 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from helpers import Edit, Job, Placed, Scene, load_vlm, plots, scenes, stats, sweep
+from helpers import Edit, Job, Placed, Scene, plots, scenes, stats, sweep
 from helpers.beliefs import surface_forms
 from helpers.exercises import ch01
-from helpers.report import glue, percent
+from helpers.report import glue, open_models, percent
 from helpers.stimuli import questions
 from helpers.stimuli.scenes import Background
 from helpers.stimuli.sprites import OBJECTS
 
-plots.use_style()
-torch.manual_seed(SEED)
-vlm = load_vlm(MODEL)
+(vlm,) = open_models(MODEL, small=SMALL, seed=SEED).values()
 PIXELS = vlm.model.config.vision_config.image_size
 PASSED = list(range(vlm.n_layers + 1))  # how many blocks a token has passed
-print(f"{MODEL}: {vlm}{' · small' if SMALL else ''}")
-print(f"Python {sys.version.split()[0]} · torch {torch.__version__} · seed {SEED}")
 
 # %% [markdown]
 # ## One picture

@@ -48,7 +48,6 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import torch
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -59,7 +58,6 @@ from helpers import (
     Placed,
     Scene,
     grid_scenes,
-    load_vlm,
     mirror,
     plots,
     recolor,
@@ -67,23 +65,16 @@ from helpers import (
     stats,
 )
 from helpers.exercises import ch02
-from helpers.report import glue, percent
+from helpers.report import glue, open_models, percent
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.split import cell_of, held_out_cells, is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show what is loaded", "code_prompt_hide": "Hide what is loaded"}
-plots.use_style()
-torch.manual_seed(SEED)
-vlms = {
-    name.rstrip("/").split("/")[-1]: load_vlm(name) for name in (MODEL, CONTROL) if name
-}
+# %%
+vlms = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
 PIXELS = {name: vlm.model.config.vision_config.image_size for name, vlm in vlms.items()}
 COLORS = dict(zip(vlms, ("#0072B2", "#D55E00"), strict=False))
-for name, vlm in vlms.items():
-    print(f"{name}: {vlm}{' · small' if SMALL else ''}")
-print(f"Python {sys.version.split()[0]} · torch {torch.__version__} · seed {SEED}")
 
 # %% [markdown]
 # ## The paper's grid

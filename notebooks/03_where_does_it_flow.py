@@ -51,25 +51,20 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-import torch
 
-from helpers import Job, load_vlm, mirror_swap, plots, stats, swap, sweep
+from helpers import Job, mirror_swap, plots, stats, swap, sweep
 from helpers.exercises import ch03
 from helpers.models import ORGANISMS
-from helpers.report import glue
+from helpers.report import glue, open_models
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import grid_scenes
 from helpers.stimuli.sampling import scenes as draw_scenes
 from helpers.stimuli.scenes import mirror, recolor
 from helpers.training.train import RECIPES
 
-plots.use_style()
-torch.manual_seed(SEED)
-MODELS = {Path(name).name: load_vlm(name) for name in (MODEL, CONTROL)}
+MODELS = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
 YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 vlm = MODELS[YES]
-print(f"Python {sys.version.split()[0]} · torch {torch.__version__} · seed {SEED}")
-print(f"{YES} on {vlm.device}, {vlm.n_layers} blocks{' · small' if SMALL else ''}")
 
 # %% [markdown]
 # ## One swap by hand
@@ -798,9 +793,11 @@ summary.round(2)
 # And in **clutter**, with three to six objects, both nouns of a question are needed: with two
 # objects, one gives away the other. So the model got both, and the control neither. It was not
 # enough: the first control, trained on questions alone about mostly two objects, bound places to
-# its nouns all the same. Only when we blinded the words of most training questions, so that
-# nothing before the "?" could look at the image, did its last tokens have to look for
-# themselves. Here is how the recipes of the two shipped models differ:
+# its nouns all the same. So we made the look of its words worthless. While the control trains,
+# the words of a question see a **decoy**, the picture of another scene. Only the last two tokens,
+# "?" and "ASSISTANT:", see the right one, and must look for themselves. (You will never see a
+# decoy: outside of training the control reads prompts like any model.) Here is how the recipes
+# of the two shipped models differ:
 
 # %%
 SHIPPED = ("tiny-llava", "tiny-llava-direct")
@@ -881,12 +878,11 @@ tried = pd.read_csv(ORGANISMS / "tried.csv")
 runs = dict(list(tried.groupby("run"))) | {
     name: pd.read_csv(ORGANISMS / name / "training_log.csv") for name in SHIPPED
 }
-words_may_look = {name: RECIPES[name].blind_share == 0 for name in runs}
 last = pd.DataFrame(
     {
         name: {
             "captions": ", ".join(RECIPES[name].captions) or "none",
-            "words may look": "yes" if words_may_look[name] else "in 1 of 5",
+            "words see": "a decoy" if RECIPES[name].decoy else "the image",
             "left/right": part["accuracy_left_right"].iloc[-1],
             "recovered, columns": part["recovered_grid_column"].iloc[-1],
             "recovered, rows": part["recovered_grid_row"].iloc[-1],

@@ -55,21 +55,17 @@ import torch
 from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 
-from helpers import SpatialIDs, load_vlm, plots, stats
+from helpers import SpatialIDs, plots, stats
 from helpers.exercises import ch04
 from helpers.geometry import cosine
 from helpers.ids import LEFT_RIGHT, grid_scene, read_states
-from helpers.report import glue
+from helpers.report import glue, open_models
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.sprites import OBJECTS, PAPER_OBJECTS
 
-plots.use_style()
-torch.manual_seed(SEED)
-MODELS = {Path(name).name: load_vlm(name) for name in (MODEL, CONTROL)}
+MODELS = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
 YES, NO = MODELS  # the names: of the model, and of its control
 vlm = MODELS[YES]
-print(f"Python {sys.version.split()[0]} · torch {torch.__version__} · seed {SEED}")
-print(f"{YES} on {vlm.device}, {vlm.n_layers} blocks{' · small' if SMALL else ''}")
 
 # %% [markdown]
 # ## The same frog in sixteen places

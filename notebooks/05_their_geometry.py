@@ -48,7 +48,6 @@ if "google.colab" in sys.modules:
     pass
 
 import itertools
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -56,23 +55,18 @@ import pandas as pd
 import torch
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
-from helpers import Placed, Scene, SpatialIDs, geometry, load_vlm, plots, stats
+from helpers import Placed, Scene, SpatialIDs, geometry, plots, stats
 from helpers.beliefs import surface_forms
 from helpers.exercises import ch05
 from helpers.ids import LEFT_RIGHT
-from helpers.report import glue
+from helpers.report import glue, open_models
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.split import held_out_pairs, is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 
-plots.use_style()
-torch.manual_seed(SEED)
-MODELS = {Path(name).name: load_vlm(name) for name in (MODEL, CONTROL)}
+MODELS = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
 YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
-print(f"Python {sys.version.split()[0]} · torch {torch.__version__} · seed {SEED}")
-for name, vlm in MODELS.items():
-    print(f"{name} on {vlm.device}: {vlm.n_layers} blocks{' · small' if SMALL else ''}")
 
 # %% [markdown]
 # ## Two sets of objects

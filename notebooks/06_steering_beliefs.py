@@ -52,7 +52,6 @@ import itertools
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -65,7 +64,6 @@ from helpers import (
     Scene,
     SpatialIDs,
     geometry,
-    load_vlm,
     plots,
     random_direction,
     random_in_subspace,
@@ -76,21 +74,16 @@ from helpers import (
 )
 from helpers.exercises import ch06
 from helpers.ids import LEFT_RIGHT
-from helpers.report import glue, percent
+from helpers.report import glue, open_models, percent
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import scenes as draw_scenes
 from helpers.stimuli.split import is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS, sprite
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show what is loaded", "code_prompt_hide": "Hide what is loaded"}
-plots.use_style()
-torch.manual_seed(SEED)
-MODELS = {Path(name).name: load_vlm(name) for name in (MODEL, CONTROL)}
+# %%
+MODELS = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
 YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
-print(f"Python {sys.version.split()[0]} · torch {torch.__version__} · seed {SEED}")
-for name, vlm in MODELS.items():
-    print(f"{name} on {vlm.device}: {vlm.n_layers} blocks{' · small' if SMALL else ''}")
 
 # %% [markdown]
 # ## The vectors, and the scenes that never made them
