@@ -1,12 +1,15 @@
 """Beliefs: which of a few answers a model finds most likely, over all their surface forms."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import torch
 
 from helpers.hooks import HookedVLM, HookFunction, _as_list
 from helpers.prompts import Prompt
+
+#: From a form of several tokens to the log-probability of all but the first, ``[batch]``.
+Continuation = Callable[[tuple[int, ...]], torch.Tensor]
 
 # A form that cannot move its answer's log-probability by more than this is not worth a pass.
 _NEGLIGIBLE = -9.2  # log(1e-4)
@@ -63,25 +66,54 @@ def beliefs(
         ValueError: with fewer than two answers, or answers that share a surface form.
     """
     prompts = _as_list(prompts)
+    forms = answer_forms(vlm, prompts[0], answers)
+    logits = vlm.last_logits(prompts, fwd_hooks)
+
+    def rest(form: tuple[int, ...]) -> torch.Tensor:
+        return _continuation(vlm, prompts, form, fwd_hooks)
+
+    return read_beliefs([prompt.question for prompt in prompts], forms, logits, rest)
+
+
+def answer_forms(
+    vlm: HookedVLM, prompt: Prompt, answers: Sequence[str]
+) -> dict[str, list[tuple[int, ...]]]:
+    """Return each answer's surface forms, checked; see :func:`beliefs` for what is raised."""
     if isinstance(answers, str):
         raise TypeError(f"answers must be a list of words, not the string {answers!r}")
     answers = list(answers)
     if len(answers) < 2:
         raise ValueError(f"a belief is between at least two answers, not {answers}")
-    forms = {answer: surface_forms(vlm, prompts[0], answer) for answer in answers}
+    forms = {answer: surface_forms(vlm, prompt, answer) for answer in answers}
     every = [form for group in forms.values() for form in group]
     if len(set(every)) < len(every):
         raise ValueError(f"the answers {answers} share a surface form")
-    logits = vlm.last_logits(prompts, fwd_hooks).float().cpu()
+    return forms
+
+
+def read_beliefs(
+    questions: Sequence[str],
+    forms: dict[str, list[tuple[int, ...]]],
+    logits: torch.Tensor,
+    rest: Continuation,
+) -> pd.DataFrame:
+    """Turn logits at the last token into the table of :func:`beliefs`.
+
+    Args:
+        questions: one for each row.
+        forms: from :func:`answer_forms`.
+        logits: ``[batch, vocabulary]``.
+        rest: gives the log-probability of a form's tokens after its first, ``[batch]``. It costs
+            a pass, and is only called for forms that could matter.
+    """
+    logits = logits.float().cpu()
     first = logits.log_softmax(-1)
-    scores = {
-        answer: _score(vlm, prompts, group, first, fwd_hooks) for answer, group in forms.items()
-    }
-    stacked = torch.stack([scores[answer] for answer in answers])
-    begins = torch.tensor([form[0] for form in every])
+    scores = {answer: _score(group, first, rest) for answer, group in forms.items()}
+    stacked, answers = torch.stack(list(scores.values())), list(scores)
+    begins = torch.tensor([form[0] for group in forms.values() for form in group])
     return pd.DataFrame(
         {
-            "question": [prompt.question for prompt in prompts],
+            "question": list(questions),
             **{f"log_prob_{answer}": scores[answer].numpy() for answer in answers},
             "log_odds": (stacked[0] - stacked[1]).numpy(),
             "belief": [answers[index] for index in stacked.argmax(0)],
@@ -90,13 +122,7 @@ def beliefs(
     )
 
 
-def _score(
-    vlm: HookedVLM,
-    prompts: list[Prompt],
-    forms: list[tuple[int, ...]],
-    first: torch.Tensor,
-    fwd_hooks: Sequence[tuple[str, HookFunction]],
-) -> torch.Tensor:
+def _score(forms: list[tuple[int, ...]], first: torch.Tensor, rest: Continuation) -> torch.Tensor:
     """Log-probability of an answer, ``[batch]``: the log of the sum over its forms."""
     single = [first[:, form[0]] for form in forms if len(form) == 1]
     longer = [form for form in forms if len(form) > 1]
@@ -107,7 +133,7 @@ def _score(
         bound = first[:, form[0]]
         if best is not None and bool((bound < best + _NEGLIGIBLE).all()):
             continue
-        parts.append(bound + _continuation(vlm, prompts, form, fwd_hooks))
+        parts.append(bound + rest(form))
     return torch.stack(parts).logsumexp(0)
 
 

@@ -12,9 +12,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers.hooks import HookedVLM, HookPoint
+from helpers.engine import read_states
+from helpers.hooks import HookedVLM
 from helpers.ids import Axes
-from helpers.prompts import Prompt
 from helpers.stats import Interval, ratio_of_means
 
 
@@ -182,40 +182,6 @@ def cosine(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 # Words ------------------------------------------------------------------------------------------
 
 
-def read_positions(
-    vlm: HookedVLM,
-    prompts: Sequence[Prompt],
-    positions: Sequence[Sequence[int]],
-    sites: Sequence[str],
-    batch_size: int = 32,
-) -> torch.Tensor:
-    """Read hidden states at several positions of every prompt, one by one, nothing averaged.
-
-    Args:
-        vlm: the model.
-        prompts: any number.
-        positions: for each prompt equally many positions.
-        sites: hook names.
-        batch_size: prompts in one pass.
-
-    Returns:
-        ``[sites, prompts, positions, d_model]`` in float32 on the CPU.
-    """
-    parts = []
-    for start in range(0, len(prompts), batch_size):
-        where = torch.tensor(positions[start : start + batch_size])
-        rows = torch.arange(len(where))[:, None]
-        found: dict[str, torch.Tensor] = {}
-
-        def keep(resid: torch.Tensor, hook: HookPoint, where=where, rows=rows, found=found) -> None:
-            at = resid[rows.to(resid.device), where.to(resid.device)]
-            found[hook.name] = at.float().cpu()
-
-        vlm.last_logits(prompts[start : start + batch_size], [(site, keep) for site in sites])
-        parts.append(torch.stack([found[site] for site in sites]))
-    return torch.cat(parts, dim=1)
-
-
 def word_contrast(
     vlm: HookedVLM,
     images: Sequence,
@@ -241,12 +207,12 @@ def word_contrast(
     """
     prompts = vlm.prompt(list(images), list(questions))
     spans = [[prompt.word(word)[-1] for word in words] for prompt in prompts]
-    states = read_positions(vlm, prompts, spans, sites)
+    states = read_states(vlm, prompts, spans, sites)
     contrast = (states[:, :, 1] - states[:, :, 0]).mean(1)
     first = prompts[0]
     taken = {position for word in words for position in first.word(word)}
     others = [position for position in first.text_positions if position not in taken]
-    plain = read_positions(vlm, [first], [others], sites)[:, 0]
+    plain = read_states(vlm, [first], [others], sites)[:, 0]
     one, other = torch.triu_indices(len(others), len(others), 1)
     return contrast, plain[:, other] - plain[:, one]
 

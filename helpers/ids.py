@@ -15,8 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
-from helpers.hooks import HookedVLM, HookPoint
-from helpers.prompts import Prompt
+from helpers.engine import read_states
+from helpers.hooks import HookedVLM
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.scenes import Background, Placed, Scene
 
@@ -111,12 +111,12 @@ class SpatialIDs:
                 for (_, _, scene), text in zip(part, texts, strict=True)
             ]
             positions = [
-                prompt.words(pairs[index])[noun][-1]
+                [prompt.words(pairs[index])[noun][-1]]
                 for prompt, (index, _, _) in zip(prompts, part, strict=True)
             ]
-            for number, states in enumerate(read_states(vlm, prompts, positions, sites).values()):
-                for state, (index, (row, column), _) in zip(states, part, strict=True):
-                    sums[number, index, row, column] += state
+            states = read_states(vlm, prompts, positions, sites)[:, :, 0]
+            for number, (index, (row, column), _) in enumerate(part):
+                sums[:, index, row, column] += states[:, number]
         means = sums / min(partners, len(cells) - 1)
         centred = means - means.mean((2, 3), keepdim=True)
         return cls(centred, tuple(sites), tuple(pairs), noun, _name_of(vlm))
@@ -234,24 +234,6 @@ def grid_scene(
         for name, (row, column) in zip(pair, places, strict=True)
     )
     return Scene(placed, background)
-
-
-def read_states(
-    vlm: HookedVLM,
-    prompts: Sequence[Prompt],
-    positions: Sequence[int],
-    sites: Sequence[str],
-) -> dict[str, torch.Tensor]:
-    """Hidden states at one position of each prompt, by site: ``[batch, d_model]`` in float32."""
-    rows = torch.arange(len(prompts), device=vlm.device)
-    where = torch.tensor(positions, device=vlm.device)
-    states: dict[str, torch.Tensor] = {}
-
-    def keep(resid: torch.Tensor, hook: HookPoint) -> None:
-        states[hook.name] = resid[rows.to(resid.device), where.to(resid.device)].float().cpu()
-
-    vlm.last_logits(prompts, [(site, keep) for site in sites])
-    return {site: states[site] for site in sites}
 
 
 def _steps(count: int) -> torch.Tensor:

@@ -1,18 +1,15 @@
 """Interventions as values: what to write, where, and the controls that go with it.
 
-An :class:`Edit` names a site, positions and vectors. ``sweep`` runs any number of them, on any
-prompts, and returns a tidy table. All controls have the norm of what they control for.
+An :class:`Edit` names a site, positions and vectors. :func:`helpers.sweeps.sweep` runs any number
+of them. All controls have the norm of what they control for.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
 import torch
-from tqdm.auto import tqdm
 
-from helpers.beliefs import beliefs
 from helpers.hooks import HookedVLM, HookFunction, HookPoint
 from helpers.prompts import Prompt
 
@@ -95,7 +92,7 @@ def with_norm_of(direction: torch.Tensor, reference: torch.Tensor) -> torch.Tens
     return direction * (reference.norm() / direction.norm())
 
 
-# Running ----------------------------------------------------------------------------------------
+# As hooks ---------------------------------------------------------------------------------------
 
 
 def as_hooks(edits: Sequence[Sequence[Edit]]) -> list[tuple[str, HookFunction]]:
@@ -135,106 +132,3 @@ def check_edit(vlm: HookedVLM, prompt: Prompt, edit: Edit) -> None:
             f"vectors at {edit.site} have shape {tuple(edit.vectors.shape)}; "
             f"expected {allowed[0]} or {allowed[1]}"
         )
-
-
-def sweep(
-    vlm: HookedVLM,
-    jobs: Iterable[Job],
-    answers: Sequence[str],
-    batch_size: int = 64,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Run every job and read the belief at the last token.
-
-    Returns:
-        A row for each job: its labels and the columns of :func:`helpers.beliefs.beliefs`.
-
-    Raises:
-        ValueError: if there are no jobs, or an edit cannot be made (before anything runs).
-    """
-    jobs = list(jobs)
-    if not jobs:
-        raise ValueError("a sweep of no jobs has no result")
-    for job in jobs:
-        for edit in job.edits:
-            check_edit(vlm, job.prompt, edit)
-    tables = []
-    starts = range(0, len(jobs), batch_size)
-    for start in tqdm(starts, desc="sweep", disable=not progress or len(starts) < 4, leave=False):
-        part = jobs[start : start + batch_size]
-        table = beliefs(
-            vlm, [job.prompt for job in part], answers, as_hooks([job.edits for job in part])
-        )
-        labels = pd.DataFrame([job.labels for job in part], index=table.index)
-        tables.append(pd.concat([labels, table], axis=1))
-    return pd.concat(tables, ignore_index=True)
-
-
-def mirror_swap(
-    vlm: HookedVLM,
-    prompts: Sequence[Prompt],
-    mirrored: Sequence[Prompt],
-    groups: dict[str, Sequence[Sequence[int]]],
-    answers: Sequence[str],
-    sites: Sequence[str] | None = None,
-    batch_size: int = 32,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Write the states of mirrored runs into clean ones, by site and by group of tokens.
-
-    Args:
-        vlm: the model.
-        prompts: the clean prompts.
-        mirrored: the same questions about the mirrored (or recoloured) images.
-        groups: name of a group to its positions in every prompt.
-        answers: the two answers that the belief is read from.
-        sites: by default the stream after every block.
-
-    Returns:
-        A row for each prompt, site and group: ``prompt``, ``site``, ``layer``, ``group``, and the
-        log-odds ``clean``, ``mirrored`` and ``patched``.
-
-    Raises:
-        ValueError: if there are no prompts or no groups, or if a prompt and its mirrored one have
-            different tokens.
-    """
-    if not prompts:
-        raise ValueError("an empty list of prompts has no result")
-    if not groups:
-        raise ValueError("no groups of positions to swap")
-    everywhere = [vlm.resid_post(layer) for layer in range(vlm.n_layers)]
-    sites = vlm.select(everywhere if sites is None else sites)
-    for one, other in zip(prompts, mirrored, strict=True):
-        if one.tokens != other.tokens:
-            raise ValueError(f"tokens differ: {one.question!r} and {other.question!r}")
-    rows = []
-    starts = range(0, len(prompts), batch_size)
-    for start in tqdm(starts, desc="mirror swap", disable=not progress, leave=False):
-        chosen = range(start, min(start + batch_size, len(prompts)))
-        clean = [prompts[index] for index in chosen]
-        sources = [mirrored[index] for index in chosen]
-        _, cache = vlm.run_with_cache(sources, sites)
-        odds = {
-            "clean": beliefs(vlm, clean, answers)["log_odds"].tolist(),
-            "mirrored": beliefs(vlm, sources, answers)["log_odds"].tolist(),
-        }
-        for site in sites:
-            for group, positions in groups.items():
-                edits = [
-                    [swap(site, positions[index], cache[site][row])]
-                    for row, index in enumerate(chosen)
-                ]
-                table = beliefs(vlm, clean, answers, as_hooks(edits))
-                for row, index in enumerate(chosen):
-                    rows.append(
-                        {
-                            "prompt": index,
-                            "site": site,
-                            "layer": int(site.split(".")[1]),
-                            "group": group,
-                            "clean": odds["clean"][row],
-                            "mirrored": odds["mirrored"][row],
-                            "patched": table["log_odds"].iloc[row],
-                        }
-                    )
-    return pd.DataFrame(rows)

@@ -56,9 +56,10 @@ from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 
 from helpers import SpatialIDs, plots, stats
+from helpers.engine import read_states
 from helpers.exercises import ch04
 from helpers.geometry import cosine
-from helpers.ids import LEFT_RIGHT, grid_scene, read_states
+from helpers.ids import LEFT_RIGHT, grid_scene
 from helpers.report import glue, open_models
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.sprites import OBJECTS, PAPER_OBJECTS
@@ -98,9 +99,8 @@ def states_at(model, work, sites, batch=32):
         texts = [LEFT_RIGHT.format(*pair) for pair, *_ in some]
         prompts = model.prompt([scene.render() for scene in scenes], texts)
         pairs = [pair for pair, *_ in some]
-        where = [p.words(pair)[0][-1] for p, pair in zip(prompts, pairs, strict=True)]
-        states = read_states(model, prompts, where, sites)
-        parts.append(torch.stack(list(states.values())))
+        where = [[p.words(pair)[0][-1]] for p, pair in zip(prompts, pairs, strict=True)]
+        parts.append(read_states(model, prompts, where, sites)[:, :, 0])
     return torch.cat(parts, 1)
 
 
@@ -522,10 +522,9 @@ for key, name in [("yes", YES), ("no", NO)]:
 image = tour[0].render()
 questions = [LEFT_RIGHT.format(*pair), "Is the frog above or below the camel?"]
 both = vlm.prompt([image, image], questions)
-states = [
-    read_states(vlm, [one], [one.word("frog")[-1]], sites_of(vlm)) for one in both
-]
-gap = max(float((states[0][site] - states[1][site]).abs().max()) for site in states[0])
+where = [[one.word("frog")[-1]] for one in both]
+states = read_states(vlm, both, where, sites_of(vlm))
+gap = float((states[:, 0] - states[:, 1]).abs().max())
 print(f"largest difference at 'frog' between the two questions: {gap:.1e}")
 
 # %% [markdown]

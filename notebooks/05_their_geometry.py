@@ -57,6 +57,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from helpers import Placed, Scene, SpatialIDs, geometry, plots, stats
 from helpers.beliefs import surface_forms
+from helpers.engine import read_states
 from helpers.exercises import ch05
 from helpers.ids import LEFT_RIGHT
 from helpers.report import glue, open_models
@@ -486,7 +487,7 @@ for name, vlm in MODELS.items():
     prompts = vlm.prompt([scene.render() for scene in looks["scene"]], questions)
     nouns = [p.words(pair) for p, pair in zip(prompts, pairs, strict=True)]
     spots = [(one[0] - 1, one[-1], other[-1]) for one, other in nouns]
-    states[name] = geometry.read_positions(vlm, prompts, spots, train[name].sites)
+    states[name] = read_states(vlm, prompts, spots, train[name].sites)
 titles = [f"{first} or {second}?" for first, second in pairs[:4]]
 _ = plots.show_scenes(looks["scene"][:4], titles)
 

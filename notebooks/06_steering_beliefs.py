@@ -72,6 +72,7 @@ from helpers import (
     sweep,
     with_norm_of,
 )
+from helpers.engine import read_states
 from helpers.exercises import ch06
 from helpers.ids import LEFT_RIGHT
 from helpers.report import glue, open_models, percent
@@ -616,7 +617,7 @@ def lengths(name):
     """Mean length of the stream at the edited positions, and of the ID difference."""
     prompts = [case.prompt for case in sample[name]]
     spots = [[span[-1] for span in case.nouns] for case in sample[name]]
-    stream = geometry.read_positions(MODELS[name], prompts, spots, [SITE[name]])[0]
+    stream = read_states(MODELS[name], prompts, spots, [SITE[name]])[0]
     steps = torch.stack([torch.stack(push(name, c, SITE[name])) for c in sample[name]])
     return stream.norm(dim=-1), steps.norm(dim=-1)
 

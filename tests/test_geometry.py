@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from helpers import geometry
+from helpers.engine import read_states
 from helpers.ids import Axes
 
 COLUMN, ROW = torch.tensor([2.0, 0, 0, 1, 0, 0]), torch.tensor([1.0, 3, 0, 0, 0, 0])
@@ -124,7 +125,7 @@ def test_cosines():
 def test_states_at_positions_are_those_of_the_cache(vlm, prompts):
     sites = [vlm.resid_post(0), vlm.resid_post(1)]
     where = [[0, prompt.last] for prompt in prompts]
-    states = geometry.read_positions(vlm, prompts, where, sites, batch_size=2)
+    states = read_states(vlm, prompts, where, sites, batch_size=2)
     assert states.shape == (2, 3, 2, vlm.d_model)
     for number, site in enumerate(sites):
         for row, prompt in enumerate(prompts):

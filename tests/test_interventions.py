@@ -72,7 +72,7 @@ def test_a_sweep_equals_the_same_edits_by_hand(vlm, prompts):
     assert table["log_odds"].tolist() == pytest.approx(expected, abs=1e-3)
     assert table["arm"].tolist() == ["none", "steer", "steer", "swap", "both"]
     assert len({round(value, 3) for value in expected}) == 5  # every edit does something else
-    alone = sweep(vlm, jobs, ANSWERS, batch_size=1, progress=False)
+    alone = sweep(vlm, jobs, ANSWERS, budget=600_000, progress=False)
     pd.testing.assert_frame_equal(table, alone, atol=1e-3)
 
 
@@ -161,7 +161,7 @@ def swapped(vlm, scene):
         "before the image": [[0, 1] for _ in clean],
     }
     sites = ["blocks.0.hook_resid_pre", *(vlm.resid_post(layer) for layer in range(vlm.n_layers))]
-    table = mirror_swap(vlm, clean, mirrored, groups, ANSWERS, sites, 1, progress=False)
+    table = mirror_swap(vlm, clean, mirrored, groups, ANSWERS, sites, 700_000, progress=False)
     return table, clean, mirrored, groups, sites
 
 
@@ -194,7 +194,7 @@ def test_swapping_everything_gives_the_mirrored_belief_and_nothing_the_clean_one
 
 def test_batches_do_not_change_a_mirror_swap(vlm, swapped):
     table, clean, mirrored, groups, sites = swapped
-    whole = mirror_swap(vlm, clean, mirrored, groups, ANSWERS, sites, 32, progress=False)
+    whole = mirror_swap(vlm, clean, mirrored, groups, ANSWERS, sites, progress=False)
     keys = ["prompt", "site", "group"]
     one, other = (t.sort_values(keys).reset_index(drop=True) for t in (table, whole))
     pd.testing.assert_frame_equal(one, other, atol=1e-3)

@@ -75,8 +75,8 @@ class Plant:
         model.register_forward_pre_hook(self.keep_words, with_kwargs=True)
         blocks[0].register_forward_pre_hook(self.look)
         if writes:
-            blocks[WRITES].register_forward_hook(self.write)
-        blocks[READS].register_forward_hook(self.answer)
+            blocks[WRITES].register_forward_hook(self.write, with_kwargs=True)
+        blocks[READS].register_forward_hook(self.answer, with_kwargs=True)
         self.answers_from = answers_from
 
     def _pixels(self, scene):
@@ -132,22 +132,39 @@ class Plant:
             axis = int(self.above in ids)  # what is asked: the column or the row
             self.rows.append(SimpleNamespace(spots=spots, places=places, last=last, axis=axis))
 
-    def write(self, block, arguments, output):
+    def rows_of(self, output, inputs):
+        """Each row of a batch with what it asks, and the position of its first token.
+
+        A fast pass holds several rows for each prompt of the last full one, and of those only the
+        tokens from some position on.
+        """
+        start, prompts = int(inputs["position_ids"].flatten()[0]), len(self.rows)
+        for index, stream in enumerate(output) if prompts else ():
+            number = index // (len(output) // prompts)
+            yield number, stream, self.rows[number], start
+
+    def write(self, block, arguments, inputs, output):
         output = output.clone()
-        for stream, row in zip(output, self.rows, strict=False):
-            stream[row.spots] += row.places @ torch.stack([COLUMN_AXIS, ROW_AXIS])
+        for _, stream, row, start in self.rows_of(output, inputs):
+            added = row.places @ torch.stack([COLUMN_AXIS, ROW_AXIS])
+            for spot, vector in zip(row.spots, added, strict=True):
+                if spot >= start:
+                    stream[spot - start] += vector
         return output
 
-    def answer(self, block, arguments, output):
+    def answer(self, block, arguments, inputs, output):
         output = output.clone()
-        for stream, row in zip(output, self.rows, strict=False):
+        if len(output) == len(self.rows) and int(inputs["position_ids"].flatten()[0]) == 0:
+            self.full = output.clone()
+        for number, stream, row, start in self.rows_of(output, inputs):
             places = row.places
             if self.answers_from == "stream":
                 axes = torch.stack([COLUMN_AXIS, ROW_AXIS], dim=1)
-                places = stream[row.spots] @ torch.linalg.pinv(axes).T
+                whole = torch.cat([self.full[number, :start], stream])
+                places = whole[row.spots] @ torch.linalg.pinv(axes).T
             further = (places[0] - places[1])[row.axis]
             low, high = self.words[row.axis]
-            stream[row.last] += 200 * (low + high) + 40 * further * (high - low)
+            stream[row.last - start] += 200 * (low + high) + 40 * further * (high - low)
         return output
 
 

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import torch
 
+from helpers.engine import read_states
 from helpers.hooks import HookedVLM
-from helpers.ids import LEFT_RIGHT, SpatialIDs, grid_scene, read_states
+from helpers.ids import LEFT_RIGHT, SpatialIDs, grid_scene
 from helpers.stimuli.sampling import PAPER_SIZES
 
 _PAIRS = (("frog", "camel"), ("teapot", "dog"), ("log", "cake"))
@@ -49,9 +50,9 @@ def check_by_hand(function: Callable[[torch.Tensor], torch.Tensor], vlm: HookedV
         for pair, cell, other in work
     ]
     positions = [
-        prompt.words(pair)[0][-1] for prompt, (pair, _, _) in zip(prompts, work, strict=True)
+        [prompt.words(pair)[0][-1]] for prompt, (pair, _, _) in zip(prompts, work, strict=True)
     ]
-    flat = read_states(vlm, prompts, positions, [site])[site]
+    flat = read_states(vlm, prompts, positions, [site])[0, :, 0]
     states = flat.reshape(len(_PAIRS), grid, grid, len(cells) - 1, -1).permute(0, 3, 1, 2, 4)
     wanted = SpatialIDs.extract(
         vlm, _PAIRS, sites=[site], grid=grid, partners=len(cells) - 1, progress=False

@@ -10,10 +10,10 @@ import pandas as pd
 from helpers import geometry, stats
 from helpers.hooks import HookedVLM
 from helpers.ids import SpatialIDs
-from helpers.interventions import mirror_swap
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import sample_scene
 from helpers.stimuli.scenes import Scene, mirror
+from helpers.sweeps import mirror_swap
 
 ASK = {"column": questions.left_right, "row": questions.above_below}
 
