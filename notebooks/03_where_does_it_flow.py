@@ -206,13 +206,19 @@ axes.grid(False)
 #
 # Before the words, the pixels. The same surgery works on image tokens. Cut the image
 # into tiles, swap one tile at a time, and colour each by its part of the way. Move the
-# slider to go deeper into the model.
+# slider to go deeper into the model. It begins at 0, before the first block, where a patch
+# holds what the vision tower saw there and no token of the text has looked at it yet.
 
 # %%
-def tile_map(model, layer, tiles=4):
-    """Part of the way for each tile of the image, swapped alone after one block."""
+def site_after(model, passed):
+    """The stream after so many blocks; 0 is before the first."""
+    return "blocks.0.hook_resid_pre" if passed == 0 else model.resid_post(passed - 1)
+
+
+def tile_map(model, passed, tiles=4):
+    """Part of the way for each tile of the image, swapped alone after some blocks."""
     one, other = model.prompt([scene.render(), flipped.render()], question.text)
-    site = model.resid_post(layer)
+    site = site_after(model, passed)
     source = model.run_with_cache(other, site)[1][site][0]
     places = np.array(one.image_patches.positions).reshape(one.image_patches.grid)
     jobs = [Job(one), Job(other)]
@@ -223,28 +229,26 @@ def tile_map(model, layer, tiles=4):
     return ((odds[2:] - odds[0]) / (odds[1] - odds[0])).reshape(tiles, tiles)
 
 
-steps = depths(vlm, 2 if SMALL else 8)
+steps = range(2 if SMALL else 6)  # nothing happens above, as you can check
 maps = {
-    (name, layer): tile_map(model, depth)
-    for name, model in MODELS.items()
-    for layer, depth in zip(steps, depths(model, len(steps)), strict=True)
+    (name, step): tile_map(model, step) for name, model in MODELS.items() for step in steps
 }
 
 # %% tags=["hide-input"]
 limit = max(0.05, *(float(np.abs(values).max()) for values in maps.values()))
 
 
-def draw_maps(layer):
+def draw_maps(step):
     figure, panels = plt.subplots(1, 2, figsize=(7.2, 3.8))
     for axes, name in zip(panels, MODELS, strict=True):
         # A hair below zero keeps the two-sided palette where nothing moves the belief.
-        values = maps[name, layer] - 1e-9
+        values = maps[name, step] - 1e-9
         plots.patch_heatmap(scene.render(), values, name, axes=axes, limit=limit)
     figure.tight_layout()
     return figure
 
 
-plots.slider(draw_maps, steps, "after block", start=steps[0])
+plots.slider(draw_maps, steps, "blocks passed", start=steps[0])
 
 # %% [markdown]
 # **Figure 3.3.** *Where in the picture, block by block.* A coloured tile is one whose
@@ -257,8 +261,8 @@ plots.slider(draw_maps, steps, "after block", start=steps[0])
 # ## From one scene to a number
 #
 # To find out, swap *groups* of tokens: all image tokens, all text, the two object words,
-# the words between the nouns, the last token. Do it after every block, and for enough
-# scenes to put an interval on the result.
+# the words between the nouns, the last token. Do it before the first block (we write -1) and
+# after every block, and for enough scenes to put an interval on the result.
 
 # %%
 def prompts_of(model, asked, change=None):
@@ -284,16 +288,21 @@ def flip(axis):
     return lambda scene: mirror(scene, axis)
 
 
+BEFORE = -1  # where others have the number of a block: before the first one
+
+
 def measure(model, kind, axis, count, change=None, groups=groups_of, seed=SEED):
     """Swap groups of tokens after every block; by default from the mirrored scenes."""
     asked = draw(kind, axis, count, seed)
     prompts = prompts_of(model, asked)
     others = prompts_of(model, asked, change or flip(axis))
     sites = [model.resid_post(layer) for layer in depths(model)]
-    return mirror_swap(
-        model, prompts, others, groups(prompts, asked), ANSWERS[axis], sites,
-        progress=False,
+    table = mirror_swap(
+        model, prompts, others, groups(prompts, asked), ANSWERS[axis],
+        ["blocks.0.hook_resid_pre", *sites], progress=False,
     )  # fmt: skip
+    first = table["site"].str.endswith("pre")
+    return table.assign(layer=table["layer"].mask(first, BEFORE))
 
 
 SCENES = {"grid": 4 if SMALL else 16, "clutter": 4 if SMALL else 12}
@@ -340,9 +349,12 @@ draw_both(curves)
 # **Figure 3.4.** *Who carries the answer, block by block (left or right, two objects).*
 # Bands are 95 % intervals. Follow three colours. Green falls: at some depth nobody reads
 # the image any more. Orange-red rises: in the end the last token knows everything. The
-# question of the chapter is what lies between them. In the paper's Figure 4
+# question of the chapter is what lies between them. At -1, before the first block, all of the
+# answer is in the image, in any model: the words have not looked yet. In the paper's Figure 4
 # {cite}`kang2026linear` the blue curve of the **object words** stands up in a narrow band
-# of middle layers. A model that has no such band must have carried the answer in some
+# of middle layers. In the shipped model they fetch their places as early as they can, in the
+# very first block: it is small, and its patches come aligned with words. A model that has no
+# such band must have carried the answer in some
 # other way.
 #
 # Three points of this figure are no discoveries. They must hold in any model, so they
@@ -512,8 +524,8 @@ ch03.check_between(between, vlm)
 # things are: every sprite in another hue (a full turn is 360 degrees).
 
 # %%
-four = [scene, flipped, recolor(scene, 30), recolor(scene, 120)]
-_ = plots.show_scenes(four, ["clean", "mirrored", "hue + 30°", "hue + 120°"])
+four = [scene, flipped, recolor(scene, 60), recolor(scene, 120)]
+_ = plots.show_scenes(four, ["clean", "mirrored", "hue + 60°", "hue + 120°"])
 
 # %% [markdown]
 # **Figure 3.6.** *The change that matters and the change that should not.* The paper
@@ -545,7 +557,7 @@ def hue(degrees):
 
 
 hues = {
-    name: measure(model, "grid", "column", N, hue(30), checked)
+    name: measure(model, "grid", "column", N, hue(60), checked)
     for name, model in MODELS.items()
 }
 harmless = {
@@ -563,7 +575,7 @@ for key, name in [("model", YES), ("control", NO)]:
     print(f"{name}: largest change {value}, {worst['group']} at block {worst['layer']}")
 
 # %% [markdown]
-# **Figure 3.7.** *Recolouring by 30 degrees of hue.* The same axes as Figure 3.4. The
+# **Figure 3.7.** *Recolouring by 60 degrees of hue.* The same axes as Figure 3.4. The
 # largest of all these numbers is {glue:text}`ch3_recolor_model` in the model and
 # {glue:text}`ch3_recolor_control` in the control.
 #

@@ -32,12 +32,6 @@ def loaded(folder):
     return model.eval(), AutoProcessor.from_pretrained(folder)
 
 
-def skip_unfinished(folder):
-    """A card that says so is honest; what it promises later is not tested now."""
-    if "training not finished" in (folder / "README.md").read_text(encoding="utf-8"):
-        pytest.skip(f"the card of {folder.name} says that its training is not finished")
-
-
 def ask(loaded, image, question):
     """The tokens of the answer, by plain transformers."""
     model, processor = loaded
@@ -109,17 +103,15 @@ def test_answers_are_words_followed_by_the_end_token(loaded):
 
 def test_it_answers_held_out_questions(folder):
     """A small sample of what the gates measure on 2,000 questions each."""
-    skip_unfinished(folder)
     vlm = load_vlm(folder, device="cpu")
     for kind in ("left_right", "above_below"):
-        drawn = list(gates.draw_questions(kind, "clutter", 60, (3, 4), seed=5))
+        drawn = list(gates.draw_questions(kind, "clutter", 60, (2, 3), seed=5))
         given = gates.answers(vlm, [one[0] for one in drawn], [one[1].text for one in drawn])
         right = [gates.is_right(q, a) for (_, q, _), a in zip(drawn, given, strict=True)]
         assert stats.proportion(right).estimate >= 0.9, kind
 
 
 def test_object_words_carry_the_answer_in_the_one_and_not_in_the_other(folder):
-    skip_unfinished(folder)
     vlm = load_vlm(folder, device="cpu")
     for axis in mechanism.ASK:
         table = mechanism.object_word_swap(vlm, "grid", axis, count=24, seed=3)
@@ -127,7 +119,7 @@ def test_object_words_carry_the_answer_in_the_one_and_not_in_the_other(folder):
         if folder.name == "tiny-llava":
             assert best >= 0.5, axis
         else:
-            assert best <= 0.15, axis
+            assert best <= 0.1, axis
 
 
 def test_the_card_and_the_log_are_shipped(folder):
@@ -143,6 +135,6 @@ def test_the_card_and_the_log_are_shipped(folder):
 
 def test_ids_of_the_one_lie_on_a_grid(folder):
     if folder.name != "tiny-llava":
-        pytest.skip("the control has no IDs to fit")
+        pytest.skip("what can be read off the control's words is not used")
     fits = mechanism.id_fit(load_vlm(folder, device="cpu"))
     assert max(fits) > 0.5
