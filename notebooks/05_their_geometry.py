@@ -899,6 +899,9 @@ summary.round(3)
 # {glue:text}`ch5_readable`. Now go back to the mirror swap of Chapter 3, which asked whether
 # its object words carry the answer. If you had only this chapter's tools, how sure would
 # you be which of the two models *uses* its map? **A readable ID need not be a used one.**
+# Compare the blocks, too. Held-out fits chose block {glue:text}`ch5_layer` in the model; Chapter 3
+# told you at which blocks its object words still matter. Where the two differ, the map hangs at
+# the word long after it has been read, and it even gets tidier.
 # To find out, you have to push.
 #
 # ## Summary
