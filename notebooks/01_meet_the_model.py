@@ -272,7 +272,7 @@ table
 # %% [markdown]
 # **Table 1. Ten questions about one picture.** {glue:text}`answers_right` of
 # {glue:text}`answers_asked` are right. Look at the last but one: there is a *hot dog* and no dog. A
-# model that matches pieces of words would fall for it. And the frog and the camel are one of the pairs
+# model that matches pieces of words falls for it. Did this one? And the frog and the camel are one of the pairs
 # that the book's models never saw together in training, so the first two answers cannot be recalled;
 # they have to be worked out.
 #

@@ -231,7 +231,9 @@ def tile_map(model, passed, tiles=4):
 
 steps = range(2 if SMALL else 6)  # nothing happens above, as you can check
 maps = {
-    (name, step): tile_map(model, step) for name, model in MODELS.items() for step in steps
+    (name, step): tile_map(model, step)
+    for name, model in MODELS.items()
+    for step in steps
 }
 
 # %% tags=["hide-input"]

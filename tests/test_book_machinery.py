@@ -142,7 +142,11 @@ def test_a_notebook_needs_helpers_and_models_but_not_other_chapters_exercises(
         path = tmp_path / "helpers" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_meet_the_model.ipynb").write_text("from helpers import hooks")
+    (tmp_path / "notebooks" / "03_flow.ipynb").write_text("from helpers.training import train")
     monkeypatch.setattr(dodo, "ROOT", tmp_path)
+    assert tmp_path / "helpers" / "training" / "train.py" in dodo.needs("03_flow")
     found = {str(path.relative_to(tmp_path)) for path in dodo.needs("01_meet_the_model")}
     assert {name for name in found if name.startswith("helpers")} == {
         "helpers/hooks.py",
