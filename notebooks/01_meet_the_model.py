@@ -276,8 +276,30 @@ table
 # that the book's models never saw together in training, so the first two answers cannot be recalled;
 # they have to be worked out.
 #
-# One picture proves little. [Chapter 2](02_making_stimuli.ipynb) counts over many, with
-# intervals. First we need a better measure than a word.
+# One picture proves little. So draw many with a hot dog and no dog, and ask about the dog; and, to
+# compare, about a camel that is not there either.
+
+# %%
+def says_yes(absent, there="hot dog", count=16 if SMALL else 96):
+    """How often the model sees an object that is not in the picture."""
+    drawn = [s for s in scenes(20 * count, SEED + 5) if there in s.names]
+    drawn = [s for s in drawn if absent not in s.names][:count]
+    asked = vlm.prompt([s.render() for s in drawn], f"Is there a {absent} in the image?")
+    return stats.proportion(vlm.beliefs(asked, ("Yes", "No"))["belief"] == "Yes")
+
+
+seen = {absent: says_yes(absent) for absent in ("dog", "camel")}
+for absent, value in seen.items():
+    glue(f"false_{absent}", percent(value))
+    print(f"hot dog in the picture, {absent} not: sees a {absent} in {percent(value)}")
+
+# %% [markdown]
+# The dog is seen in {glue:text}`false_dog` of these pictures, the camel in {glue:text}`false_camel`.
+# That row of the table was meant for careless searches of words, and it caught the model. If the
+# first number is large, you have found a bug in a mind, and you can guess at its cause: "hot dog" is two
+# tokens, and one of them is "dog". Its patches were taught to point towards both. (A guess: how would you test it?)
+#
+# First we need a better measure than a word.
 #
 # ## A belief is a number
 #
