@@ -160,6 +160,17 @@ def _rest_of_form(vlm: HookedVLM, jobs: Sequence[Job], form: tuple[int, ...]) ->
     return totals
 
 
+def _checked(vlm: HookedVLM, jobs: Iterable[Job]) -> list[Job]:
+    """The jobs, if there are any and all their edits can be made."""
+    jobs = list(jobs)
+    if not jobs:
+        raise ValueError("a sweep of no jobs has no result")
+    for job in jobs:
+        for edit in job.edits:
+            check_edit(vlm, job.prompt, edit)
+    return jobs
+
+
 def sweep(
     vlm: HookedVLM,
     jobs: Iterable[Job],
@@ -187,12 +198,7 @@ def sweep(
         ValueError: if there are no jobs, an edit cannot be made, or the budget is too small for
             one row (before anything runs).
     """
-    jobs = list(jobs)
-    if not jobs:
-        raise ValueError("a sweep of no jobs has no result")
-    for job in jobs:
-        for edit in job.edits:
-            check_edit(vlm, job.prompt, edit)
+    jobs = _checked(vlm, jobs)
     forms = answer_forms(vlm, jobs[0].prompt, answers)
     batches = _plan(vlm, jobs, budget)
     store = _Store(save_to, vlm, jobs, answers) if save_to else None
@@ -276,12 +282,7 @@ def replies(vlm: HookedVLM, jobs: Sequence[Job], max_new_tokens: int = 24) -> pd
     Raises:
         ValueError: if there are no jobs or an edit cannot be made.
     """
-    jobs = list(jobs)
-    if not jobs:
-        raise ValueError("no jobs to answer")
-    for job in jobs:
-        for edit in job.edits:
-            check_edit(vlm, job.prompt, edit)
+    jobs = _checked(vlm, jobs)
     tokenizer = vlm.processor.tokenizer
     found = [""] * len(jobs)
     for group in _group(jobs):

@@ -276,15 +276,20 @@ table
 # that the book's models never saw together in training, so the first two answers cannot be recalled;
 # they have to be worked out.
 #
-# One picture proves little. So draw many with a hot dog and no dog, and ask about the dog; and, to
-# compare, about a camel that is not there either.
+# One picture proves little ([chapter 2](02_making_stimuli.ipynb) is about that). So draw many with a hot
+# dog and no dog, and ask about the dog; and of the same pictures, to compare, about a camel that is
+# not there either.
 
 # %%
-def says_yes(absent, there="hot dog", count=16 if SMALL else 96):
+COUNT = 16 if SMALL else 96
+drawn = [s for s in scenes(20 * COUNT, SEED + 5) if "hot dog" in s.names]
+drawn = [s for s in drawn if not {"dog", "camel"} & set(s.names)][:COUNT]
+pictures = [s.render() for s in drawn]
+
+
+def says_yes(absent):
     """How often the model sees an object that is not in the picture."""
-    drawn = [s for s in scenes(20 * count, SEED + 5) if there in s.names]
-    drawn = [s for s in drawn if absent not in s.names][:count]
-    asked = vlm.prompt([s.render() for s in drawn], f"Is there a {absent} in the image?")
+    asked = vlm.prompt(pictures, f"Is there a {absent} in the image?")
     return stats.proportion(vlm.beliefs(asked, ("Yes", "No"))["belief"] == "Yes")
 
 
