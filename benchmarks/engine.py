@@ -24,7 +24,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm.auto import tqdm
 
 from helpers import Edit, HookedVLM, Prompt, load_vlm
-from helpers.engine import CleanRun, depth_of, read_states
+from helpers.engine import CleanRun, depth_of
+from helpers.reading import read_states
 from helpers.training.build import Shape, build_model, build_processor
 
 OUT = Path(__file__).resolve().parent.parent / "_build" / "benchmarks" / "engine.json"

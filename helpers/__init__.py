@@ -18,6 +18,7 @@ _HOME = {
     "Job": "interventions",
     "steer": "interventions",
     "swap": "interventions",
+    "read_states": "reading",
     "sweep": "sweeps",
     "mirror_swap": "sweeps",
     "random_direction": "interventions",

@@ -5,24 +5,21 @@ An edit at the stream before block ``d`` leaves untouched the image's features, 
 batch of prompts is kept (:class:`CleanRun`): the keys and values of all tokens, and the stream at
 the depths where edits begin. Edits then run as rows that hold the tokens from the first edited one
 on, start at the depth of their first edit, and share the prompt's keys and values without copying
-them. The result is that of the full pass, up to rounding; ``tests/test_engine.py`` holds it to
-1e-5.
+them. In the last block, only the token that is read needs more than keys and values. The result
+is that of the full pass, up to rounding; ``tests/test_engine.py`` holds it to 1e-5.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from functools import cached_property
 
 import torch
-from transformers import AttentionInterface, DynamicCache
+from transformers import DynamicCache
 
 from helpers.hooks import HookedVLM, HookPoint
 from helpers.interventions import Edit
+from helpers.packs import Pack
 from helpers.prompts import Prompt
-
-_ATTENTION = "shared_prefix"
-
+from helpers.rows import Blocks, Rows
 
 #: The edits of one row, made in one pass.
 Edits = tuple[Edit, ...]
@@ -34,89 +31,9 @@ def depth_of(site: str) -> int:
     return int(layer) + (place == "hook_resid_post")
 
 
-def _name_at(vlm: HookedVLM, depth: int) -> str:
+def name_at(vlm: HookedVLM, depth: int) -> str:
     """A hook name for the stream at a depth."""
     return "blocks.0.hook_resid_pre" if depth == 0 else vlm.resid_post(depth - 1)
-
-
-# Attention to a shared prefix -------------------------------------------------------------------
-
-
-@dataclass
-class _Prefix:
-    """What attention needs beside the rows' own keys, and what it saw of those if asked to."""
-
-    keys: list[torch.Tensor]  # of each block, [prompts, heads, prefix, d_head]
-    values: list[torch.Tensor]
-    later: torch.Tensor  # [pos, pos], True where a row's token must not look
-    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None
-
-
-def _shared_prefix_attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: None,
-    scaling: float,
-    dropout: float = 0.0,
-    shared: _Prefix | None = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attend to a prompt's prefix and to the row's own tokens, under one softmax.
-
-    All rows of a prompt look at the same prefix, so their queries are folded into one matrix
-    product for each head.
-    """
-    layer = module.layer_idx
-    if shared.seen is not None:
-        shared.seen[layer] = (key, value)
-    keys, values = shared.keys[layer], shared.values[layer]
-    prompts, kv_heads, prefix, width = keys.shape
-    batch, heads, length, _ = query.shape
-    rows, folded = batch // prompts, (batch // prompts) * (heads // kv_heads) * length
-    query = query * scaling
-    by_row = query.reshape(batch, kv_heads, -1, width)
-    by_prompt = by_row.view(prompts, rows, kv_heads, -1, width).transpose(1, 2)
-    by_prompt = by_prompt.reshape(prompts, kv_heads, folded, width)
-
-    def to_prompt(of_rows: torch.Tensor) -> torch.Tensor:
-        split = of_rows.view(prompts, rows, kv_heads, -1, of_rows.shape[-1])
-        return split.transpose(1, 2).reshape(prompts, kv_heads, folded, -1)
-
-    own = (by_row @ key.transpose(-1, -2)).float().view(batch, heads, length, length)
-    own = to_prompt(own.masked_fill_(shared.later, float("-inf")))
-    top = own.amax(-1, keepdim=True)
-    before = (by_prompt @ keys.transpose(-1, -2)).float()
-    if prefix:
-        top = torch.maximum(top, before.amax(-1, keepdim=True))
-    before.sub_(top).exp_()
-    own.sub_(top).exp_()
-    total = before.sum(-1, keepdim=True) + own.sum(-1, keepdim=True)
-    mixed = (before.to(values.dtype) @ values).float()
-    own = own.view(prompts, kv_heads, rows, -1, length).transpose(1, 2)
-    own = own.reshape(batch, kv_heads, -1, length).to(value.dtype) @ value
-    mixed = (mixed + to_prompt(own)) / total
-    mixed = mixed.view(prompts, kv_heads, rows, -1, width).transpose(1, 2)
-    return mixed.reshape(batch, heads, length, width).transpose(1, 2).to(query.dtype), None
-
-
-AttentionInterface.register(_ATTENTION, _shared_prefix_attention)
-
-
-@contextmanager
-def _attention(vlm: HookedVLM) -> Iterator[None]:
-    """Let the blocks use :func:`_shared_prefix_attention` for a while."""
-    config = vlm.model.config.get_text_config()
-    usual = config._attn_implementation
-    config._attn_implementation = _ATTENTION
-    try:
-        yield
-    finally:
-        config._attn_implementation = usual
-
-
-# A clean pass, and rows that start from it ------------------------------------------------------
 
 
 class CleanRun:
@@ -125,40 +42,92 @@ class CleanRun:
     Attributes:
         prompts: the batch.
         start: the first position that rows hold; all before it is shared.
-        logits: ``[prompts, vocabulary]`` at every prompt's last token.
+        last: every prompt's last position, ``[prompts]``.
     """
 
     @torch.no_grad()
     def __init__(
         self, vlm: HookedVLM, prompts: Sequence[Prompt], start: int, depths: Sequence[int]
     ) -> None:
+        """Run the prompts, those about one image together.
+
+        Args:
+            vlm: the model.
+            prompts: the batch.
+            start: the first position that any edit writes to.
+            depths: where the stream is kept, for edits to begin. Those behind the last block begin
+                before it.
+
+        Raises:
+            RuntimeError: inside ``vlm.hooks``: rows hold a part of the tokens, where hooks would
+                count positions wrong.
+        """
+        if vlm.held:
+            raise RuntimeError(
+                f"hooks are held at {', '.join(vlm.held)}; a fast pass holds a part of the tokens, "
+                "where they would write to wrong positions: make edits of them"
+            )
         self.vlm, self.prompts, self.start = vlm, list(prompts), start
         self.last = torch.tensor([prompt.last for prompt in prompts], device=vlm.device)
-        self._streams: dict[int, torch.Tensor] = {}
-        self._arguments: list[dict[str, Any]] = []
-        depth_at = {_name_at(vlm, depth): depth for depth in depths}
+        self._blocks, self._streams = Blocks(vlm), {}
+        pack = Pack.of(vlm, prompts, start)
+        self._run_in_full(pack, set(depths) | {vlm.n_layers - 1})
+        if pack.rows:
+            self._run_behind(pack)
+            self._blocks.spread(pack.image_of)
+
+    def _run_in_full(self, pack: Pack, depths: set[int]) -> None:
+        vlm, blocks, top = self.vlm, self._blocks, self.vlm.n_layers - 1
+        depth_at = {name_at(vlm, depth): depth for depth in depths if depth <= top}
+        whole: list[torch.Tensor] = []
 
         def keep(resid: torch.Tensor, hook: HookPoint) -> None:
-            self._streams[depth_at[hook.name]] = resid[:, start:].clone()
+            depth = depth_at[hook.name]
+            self._streams[depth] = resid[:, self.start :].clone()
+            if depth == top:
+                whole.append(resid)
 
-        def note(module: torch.nn.Module, arguments: tuple, keywords: dict) -> None:
-            self._arguments.append(keywords)
+        cache = DynamicCache(config=vlm.model.config.get_text_config())
+        blocks.full_pass(pack.run_in_full, [(name, keep) for name in depth_at], cache, before=top)
+        rows = Rows((), (), collect=True)
+        if vlm.n_layers in depths:
+            resid = blocks.run(top, whole[0][:, None], 0, rows)[:, 0]
+            self._streams[vlm.n_layers] = resid[:, self.start :]
+        else:
+            blocks.see(top, whole[0][:, None], 0, rows)
+        kept = [(layer.keys, layer.values) for layer in cache.layers[:top]] + [rows.seen[top]]
+        self._keys, self._values = map(list, zip(*kept, strict=True))
 
-        handles = [layer.register_forward_pre_hook(note, with_kwargs=True) for layer in vlm.layers]
-        wanted, row_of = self.last.unique(return_inverse=True)
-        try:
-            with vlm.hooks([(name, keep) for name in depth_at]):
-                output = vlm.model(**vlm.batch(prompts), use_cache=True, logits_to_keep=wanted)
-        finally:
-            for handle in handles:
-                handle.remove()
-        self.logits = output.logits[torch.arange(len(self.prompts)), row_of]
-        layers = output.past_key_values.layers
-        self._keys, self._values = [kv.keys for kv in layers], [kv.values for kv in layers]
+    def _run_behind(self, pack: Pack) -> None:
+        """Run the other prompts' texts behind the images that were run."""
+        blocks, begin = self._blocks, pack.start
+        prefix = [[part[:, :, :begin] for part in parts] for parts in (self._keys, self._values)]
+        rows = Rows(*prefix, collect=True)
+        resid = pack.embeddings(self.vlm)
+        for depth in range(self.vlm.n_layers + 1):
+            if depth in self._streams:
+                clean, offset = self._streams[depth], self.start - begin
+                self._streams[depth] = pack.join(clean, resid[:, :, offset:].to(clean.device))
+            if depth == self.vlm.n_layers - 1 and depth + 1 not in self._streams:
+                blocks.see(depth, resid, begin, rows)
+                break
+            if depth < self.vlm.n_layers:
+                resid = blocks.run(depth, resid, begin, rows)
+        images = len(pack.leaders)
+        for layer, own in rows.seen.items():
+            for kept, part in zip((self._keys, self._values), own, strict=True):
+                text = pack.join(kept[layer][:, :, begin:], part.unflatten(0, (images, -1)))
+                image = kept[layer][:, :, :begin][pack.image_of]
+                kept[layer] = torch.cat([image, text], 2)
 
     def stream(self, depth: int) -> torch.Tensor:
         """The clean stream at a depth, from ``start`` on: ``[prompts, pos, d_model]``."""
         return self._streams[depth]
+
+    @cached_property
+    def logits(self) -> torch.Tensor:
+        """Clean logits at every prompt's last token, ``[prompts, vocabulary]``."""
+        return self.run([[()]] * len(self.prompts))[:, 0]
 
     @torch.no_grad()
     def run(self, rows: Sequence[Sequence[Edits]]) -> torch.Tensor:
@@ -172,36 +141,33 @@ class CleanRun:
         """
         return self._run(rows)[0]
 
-    def _run(self, rows: Sequence[Sequence[Edits]], keep: bool = False):
-        vlm = self.vlm
-        first = torch.tensor([[_first_depth(vlm, edits) for edits in part] for part in rows])
+    def _run(self, rows: Sequence[Sequence[Edits]], collect: bool = False):
+        vlm, top = self.vlm, self.vlm.n_layers - 1
+        first = torch.tensor([[self._first_depth(edits) for edits in part] for part in rows])
         # Rows of all prompts that share a slot start together; late starters come last.
         order = first.sort(dim=1).indices
         begins = first.gather(1, order).amin(0).tolist()
         edits_at = self._by_depth(rows, order)
-        length = int(self.last.max()) + 1 - self.start
-        later = torch.ones(length, length, device=vlm.device).triu(1).bool()
-        shared = _Prefix(
-            [keys[:, :, : self.start] for keys in self._keys],
-            [values[:, :, : self.start] for values in self._values],
-            later,
-            {} if keep else None,
-        )
+        prefix = [[part[:, :, : self.start] for part in kv] for kv in (self._keys, self._values)]
+        shared = Rows(*prefix, collect)
         resid = None
-        with _attention(vlm):
-            for depth in range(begins[0], vlm.n_layers + 1):
-                resid = self._join(resid, depth, begins.count(depth))
-                for places, vectors, replace in edits_at.get(depth, ()):
-                    vectors = vectors.to(resid)
-                    resid[places] = vectors if replace else resid[places] + vectors
-                if depth < vlm.n_layers:
-                    resid = self._block(depth, resid, shared)
-        last = resid[torch.arange(len(rows)), :, self.last - self.start]
+        for depth in range(begins[0], vlm.n_layers):
+            resid = self._join(resid, depth, begins.count(depth))
+            _write(resid, edits_at.get(depth, ()))
+            if depth < top:
+                resid = self._blocks.run(depth, resid, self.start, shared)
+        last = (self.last - self.start)[:, None, None].expand(-1, len(begins), 1)
+        resid = self._blocks.run_at(top, resid, self.start, shared, last)
+        _write(resid, edits_at.get(vlm.n_layers, ()))
         head = vlm.model.get_output_embeddings()
-        logits = head(vlm.model.get_decoder().norm(last))
+        logits = head(vlm.model.get_decoder().norm(resid[:, :, 0]))
         back = order.argsort(1).to(logits.device)
         logits = logits.gather(1, back[..., None].expand(-1, -1, logits.shape[-1]))
         return logits, shared.seen, back, begins
+
+    def _first_depth(self, edits: Edits) -> int:
+        depths = [depth_of(edit.site) for edit in edits]
+        return min([*depths, self.vlm.n_layers - 1])
 
     def _join(self, resid: torch.Tensor | None, depth: int, joining: int) -> torch.Tensor:
         """Add rows that start at a depth: ``[prompts, rows, pos, d_model]``."""
@@ -209,14 +175,6 @@ class CleanRun:
             return resid
         clean = self._streams[depth][:, None].expand(-1, joining, -1, -1)
         return clean.clone() if resid is None else torch.cat([resid, clean.to(resid.device)], 1)
-
-    def _block(self, layer: int, resid: torch.Tensor, shared: _Prefix) -> torch.Tensor:
-        rows = resid.shape[1]
-        arguments = _for_rows(self._arguments[layer], self.start, rows, resid.shape[2])
-        flat = resid.flatten(0, 1)
-        output = self.vlm.layers[layer](flat, **arguments, shared=shared)
-        output = output[0] if isinstance(output, tuple) else output
-        return output.view(resid.shape)
 
     def _by_depth(self, rows: Sequence[Sequence[Edits]], order: torch.Tensor) -> dict[int, list]:
         """Collect edits by depth, as (indices, vectors, replace) that act on all rows at once.
@@ -233,18 +191,23 @@ class CleanRun:
                     waves.setdefault((depth, turn, edit.replace), []).append((prompt, slot, edit))
         found: dict[int, list] = {}
         for (depth, _, replace), wave in sorted(waves.items(), key=lambda item: item[0][:2]):
-            where = [
-                (prompt, slot, position - self.start)
-                for prompt, slot, edit in wave
-                for position in edit.positions
-            ]
-            vectors = [
-                edit.vectors.expand(len(edit.positions), -1).to(self.vlm.device)
-                for _, _, edit in wave
-            ]
-            places = tuple(torch.tensor(where, device=self.vlm.device).T)
-            found.setdefault(depth, []).append((places, torch.cat(vectors), replace))
+            places, vectors = [], []
+            for prompt, slot, edit in wave:
+                each = edit.vectors.expand(len(edit.positions), -1).to(self.vlm.device)
+                for number, column in self._columns(edit, prompt, depth):
+                    places.append((prompt, slot, column))
+                    vectors.append(each[number])
+            if places:
+                indices = tuple(torch.tensor(places, device=self.vlm.device).T)
+                found.setdefault(depth, []).append((indices, torch.stack(vectors), replace))
         return found
+
+    def _columns(self, edit: Edit, prompt: int, depth: int) -> list[tuple[int, int]]:
+        """Which of an edit's vectors go where in rows. Behind the last block one token is left."""
+        if depth < self.vlm.n_layers:
+            return [(number, place - self.start) for number, place in enumerate(edit.positions)]
+        last = self.prompts[prompt].last
+        return [(number, 0) for number, place in enumerate(edit.positions) if place == last]
 
     @torch.no_grad()
     def caches(self, rows: Sequence[Edits]) -> tuple[torch.Tensor, DynamicCache]:
@@ -253,7 +216,7 @@ class CleanRun:
         Returns:
             Logits at the last token, ``[rows, vocabulary]``, and the filled cache of all tokens.
         """
-        logits, seen, back, begins = self._run([rows], keep=True)
+        logits, seen, back, begins = self._run([rows], collect=True)
         config = self.vlm.model.config.get_text_config()
         cache = DynamicCache(config=config)
         for layer, (keys, values) in enumerate(zip(self._keys, self._values, strict=True)):
@@ -268,80 +231,12 @@ class CleanRun:
         return logits[0], cache
 
 
-def _first_depth(vlm: HookedVLM, edits: Edits) -> int:
-    return min((depth_of(edit.site) for edit in edits), default=vlm.n_layers)
+def _write(resid: torch.Tensor, edits: Sequence[tuple]) -> None:
+    for places, vectors, replace in edits:
+        vectors = vectors.to(resid)
+        resid[places] = vectors if replace else resid[places] + vectors
 
 
 def _place_in_pass(edit: Edit) -> tuple[int, bool]:
     """Where in a pass a hook at the edit's site runs: ``resid_post`` before the next ``pre``."""
     return depth_of(edit.site), edit.site.endswith("pre")
-
-
-def _for_rows(arguments: dict[str, Any], start: int, rows: int, length: int) -> dict[str, Any]:
-    """A block's arguments in the clean pass, cut to the rows' tokens."""
-
-    def cut(tensor: torch.Tensor, axis: int) -> torch.Tensor:
-        tensor = tensor.narrow(axis, start, length)
-        return tensor if tensor.shape[0] == 1 else tensor.repeat_interleave(rows, 0)
-
-    kept = {
-        name: value
-        for name, value in arguments.items()
-        if name not in ("hidden_states", "attention_mask", "past_key_values", "use_cache")
-    }
-    kept["position_embeddings"] = tuple(cut(part, 1) for part in arguments["position_embeddings"])
-    kept["position_ids"] = cut(arguments["position_ids"], -1)
-    return kept | {"attention_mask": None, "past_key_values": None, "use_cache": False}
-
-
-# Reading ----------------------------------------------------------------------------------------
-
-
-class _Enough(Exception):
-    """Raised behind the last site that is read: the blocks above it need not run."""
-
-
-@torch.no_grad()
-def read_states(
-    vlm: HookedVLM,
-    prompts: Sequence[Prompt],
-    positions: Sequence[Sequence[int]],
-    sites: Sequence[str],
-    batch_size: int = 32,
-) -> torch.Tensor:
-    """Hidden states at chosen positions, without running any block above the last site.
-
-    Args:
-        vlm: the model.
-        prompts: any number.
-        positions: for each prompt equally many positions.
-        sites: hook names.
-        batch_size: prompts in one pass.
-
-    Returns:
-        ``[sites, prompts, positions, d_model]`` in float32 on the CPU.
-
-    Raises:
-        ValueError: if there are no prompts or no sites, or one does not exist.
-    """
-    sites = vlm.select(list(sites))
-    if not prompts:
-        raise ValueError("an empty list of prompts has no states")
-    end = max(sites, key=lambda site: (depth_of(site), site.endswith("pre")))
-    found: dict[str, list[torch.Tensor]] = {site: [] for site in sites}
-    for begin in range(0, len(prompts), batch_size):
-        where = torch.tensor(positions[begin : begin + batch_size])
-        rows = torch.arange(len(where))[:, None]
-
-        def keep(resid: torch.Tensor, hook: HookPoint, where=where, rows=rows) -> None:
-            at = resid[rows.to(resid.device), where.to(resid.device)]
-            found[hook.name].append(at.float().cpu())
-            if hook.name == end:
-                raise _Enough
-
-        try:
-            with vlm.hooks([(site, keep) for site in sites]):
-                vlm.model(**vlm.batch(prompts[begin : begin + batch_size]))
-        except _Enough:
-            pass
-    return torch.stack([torch.cat(found[site]) for site in sites])

@@ -12,9 +12,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from helpers.engine import read_states
 from helpers.hooks import HookedVLM
 from helpers.ids import Axes
+from helpers.reading import read_states
 from helpers.stats import Interval, ratio_of_means
 
 

@@ -55,6 +55,7 @@ class HookedVLM:
         n_layers: number of decoder blocks.
         d_model: width of the residual stream.
         hook_names: every site, in the order in which a forward pass reaches them.
+        held: the sites at which :meth:`hooks` holds hooks now.
     """
 
     def __init__(self, model: nn.Module, processor: Any) -> None:
@@ -65,6 +66,7 @@ class HookedVLM:
         self.n_layers = len(self.layers)
         self.d_model = model.config.get_text_config().hidden_size
         self.hook_names = [f"blocks.{i}.{site}" for i in range(self.n_layers) for site in _SITES]
+        self.held: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -131,12 +133,14 @@ class HookedVLM:
         """Hold hooks for a ``with`` block; they are gone after it, whatever happens inside."""
         fwd_hooks = list(fwd_hooks)
         self.check_names(name for name, _ in fwd_hooks)
-        handles = []
+        handles, outside = [], self.held
+        self.held += tuple(name for name, _ in fwd_hooks)
         try:
             for name, function in fwd_hooks:
                 handles.append(self._attach(HookPoint(name), function))
             yield
         finally:
+            self.held = outside
             for handle in handles:
                 handle.remove()
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
-from helpers.engine import read_states
 from helpers.hooks import HookedVLM
+from helpers.reading import read_states
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.scenes import Background, Placed, Scene
 
@@ -56,70 +57,79 @@ class SpatialIDs:
         pairs: Sequence[tuple[str, str]],
         noun: int = 0,
         sites: Sequence[str] | None = None,
+        question: str = LEFT_RIGHT,
+        **options: Any,
+    ) -> "SpatialIDs":
+        """Read the IDs of one noun of one question; see :meth:`extract_each`."""
+        return cls.extract_each(vlm, pairs, [(noun, question)], sites, **options)[0]
+
+    @classmethod
+    def extract_each(
+        cls,
+        vlm: HookedVLM,
+        pairs: Sequence[tuple[str, str]],
+        wanted: Sequence[tuple[int, str]],
+        sites: Sequence[str] | None = None,
         grid: int = 4,
         partners: int = 3,
         size: float = PAPER_SIZES[-1],
-        question: str = LEFT_RIGHT,
         background: Background = Background(),
         seed: int = 0,
         batch_size: int = 32,
         progress: bool = True,
-    ) -> "SpatialIDs":
-        """Read IDs off grid images of two objects.
+    ) -> list["SpatialIDs"]:
+        """Read IDs off grid images of two objects, several kinds off the same images.
+
+        In every image, one object is in the cell whose ID it gives, and so is the other. Each
+        object is in each cell equally often, and a pair in either order has the same images.
 
         Args:
             vlm: the model.
-            pairs: (first, second) nouns of the question.
-            noun: the noun whose object is put into every cell in turn, 0 or 1.
+            pairs: (first, second) nouns of the questions.
+            wanted: what to read, as (noun, question): the noun is 0 (the first) or 1, the question
+                a template with ``{0}`` and ``{1}``.
             sites: by default the stream after every block.
             grid: cells along each side.
             partners: for each cell, how many cells of the other object are averaged over.
             size: the sprites' side as a fraction of the canvas.
-            question: a template with ``{0}`` and ``{1}``.
             background: behind the objects.
             seed: draws the partners' cells.
+            batch_size: prompts in one pass.
+            progress: show a bar.
+
+        Returns:
+            The IDs of each that is wanted, in their order.
 
         Raises:
-            ValueError: if there are no pairs or no partners, the noun is not 0 or 1, or a site does
-                not exist.
+            ValueError: if there are no pairs, no partners or nothing wanted, a noun is not 0 or 1,
+                or a site does not exist.
         """
         pairs = [tuple(pair) for pair in pairs]
-        if not pairs:
-            raise ValueError("an empty list of pairs has no IDs")
-        if noun not in (0, 1):
-            raise ValueError(f"noun must be 0 (the first) or 1 (the second), not {noun}")
-        if partners < 1:
-            raise ValueError(f"partners must be at least 1, not {partners}")
+        _check_extraction(pairs, wanted, partners)
         everywhere = [vlm.resid_post(layer) for layer in range(vlm.n_layers)]
         sites = vlm.select(everywhere if sites is None else sites)
-        generator = np.random.default_rng(seed)
-        cells = [divmod(cell, grid) for cell in range(grid * grid)]
-        sums = torch.zeros(len(sites), len(pairs), grid, grid, vlm.d_model)
-        work = []
-        for index, pair in enumerate(pairs):
-            for cell in cells:
-                others = [other for other in cells if other != cell]
-                for chosen in generator.choice(len(others), min(partners, len(others)), False):
-                    places = (cell, others[chosen]) if noun == 0 else (others[chosen], cell)
-                    work.append((index, cell, grid_scene(pair, places, size, grid, background)))
-        starts = range(0, len(work), batch_size)
+        texts, nouns = (
+            [*dict.fromkeys(part)] for part in zip(*[w[::-1] for w in wanted], strict=True)
+        )
+        sums = torch.zeros(len(wanted), len(sites), len(pairs), grid, grid, vlm.d_model)
+        shots = _shots(pairs, grid, partners, size, background, seed)
+        size_of_part = max(1, batch_size // len(texts))
+        starts = range(0, len(shots), size_of_part)
         for start in tqdm(starts, desc="spatial IDs", disable=not progress, leave=False):
-            part = work[start : start + batch_size]
-            texts = [question.format(*pairs[index]) for index, _, _ in part]
-            prompts = [
-                vlm.prompt(scene.render(), text)
-                for (_, _, scene), text in zip(part, texts, strict=True)
-            ]
-            positions = [
-                [prompt.words(pairs[index])[noun][-1]]
-                for prompt, (index, _, _) in zip(prompts, part, strict=True)
-            ]
-            states = read_states(vlm, prompts, positions, sites)[:, :, 0]
-            for number, (index, (row, column), _) in enumerate(part):
-                sums[:, index, row, column] += states[:, number]
-        means = sums / min(partners, len(cells) - 1)
-        centred = means - means.mean((2, 3), keepdim=True)
-        return cls(centred, tuple(sites), tuple(pairs), noun, _name_of(vlm))
+            part = shots[start : start + size_of_part]
+            states = _noun_states(vlm, part, pairs, texts, nouns, sites)
+            for number, (noun, text) in enumerate(wanted):
+                read = states[:, :, texts.index(text), nouns.index(noun)]
+                for index, shot in enumerate(part):
+                    row, column = shot.cells[noun]
+                    sums[number, :, shot.pair, row, column] += read[:, index]
+        means = sums / min(partners, grid * grid - 1)
+        centred = means - means.mean((3, 4), keepdim=True)
+        names = (tuple(sites), tuple(pairs))
+        return [
+            cls(vectors, *names, noun, _name_of(vlm))
+            for vectors, (noun, _) in zip(centred, wanted, strict=True)
+        ]
 
     def _site(self, site: str) -> int:
         if site not in self.sites:
@@ -234,6 +244,79 @@ def grid_scene(
         for name, (row, column) in zip(pair, places, strict=True)
     )
     return Scene(placed, background)
+
+
+# Extraction -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """An image that a pair's questions are asked about: where its two nouns' objects are."""
+
+    pair: int
+    cells: tuple[tuple[int, int], tuple[int, int]]
+    scene: Scene
+
+
+def _check_extraction(
+    pairs: Sequence[tuple[str, str]], wanted: Sequence[tuple[int, str]], partners: int
+) -> None:
+    if not pairs:
+        raise ValueError("an empty list of pairs has no IDs")
+    if not wanted:
+        raise ValueError("nothing is wanted: name at least one (noun, question)")
+    for noun, _ in wanted:
+        if noun not in (0, 1):
+            raise ValueError(f"noun must be 0 (the first) or 1 (the second), not {noun}")
+    if partners < 1:
+        raise ValueError(f"partners must be at least 1, not {partners}")
+
+
+def _shots(
+    pairs: Sequence[tuple[str, str]],
+    grid: int,
+    partners: int,
+    size: float,
+    background: Background,
+    seed: int,
+) -> list[_Shot]:
+    """The images of all pairs, those that two pairs share next to each other."""
+    cells = [divmod(cell, grid) for cell in range(grid * grid)]
+    found = []
+    for number, pair in enumerate(pairs):
+        # The seed is that of the two names, so either order of a pair has the same images.
+        names = sorted(pair)
+        generator = np.random.default_rng([seed, *"|".join(names).encode()])
+        order = generator.permutation(len(cells))
+        steps = 1 + generator.permutation(len(cells) - 1)[:partners]
+        for step in steps:
+            for one, other in zip(order, np.roll(order, -step), strict=True):
+                places = (cells[one], cells[other])
+                scene = grid_scene(names, places, size, grid, background)
+                nouns = places if list(pair) == names else places[::-1]
+                found.append(((names, int(step), int(one)), _Shot(number, nouns, scene)))
+    return [shot for _, shot in sorted(found, key=lambda item: item[0])]
+
+
+def _noun_states(
+    vlm: HookedVLM,
+    shots: Sequence[_Shot],
+    pairs: Sequence[tuple[str, str]],
+    texts: Sequence[str],
+    nouns: Sequence[int],
+    sites: Sequence[str],
+) -> torch.Tensor:
+    """States at the last tokens of nouns: ``[sites, shots, texts, nouns, d_model]``."""
+    images = {shot.scene: shot.scene.render() for shot in shots}
+    prompts, positions = [], []
+    for shot in shots:
+        for text in texts:
+            prompt = vlm.prompt(images[shot.scene], text.format(*pairs[shot.pair]))
+            spans = prompt.words(pairs[shot.pair])
+            prompts.append(prompt)
+            positions.append([spans[noun][-1] for noun in nouns])
+    states = read_states(vlm, prompts, positions, sites)
+    return states.unflatten(1, (len(shots), len(texts)))
 
 
 def _steps(count: int) -> torch.Tensor:

@@ -116,8 +116,8 @@ def _begin(vlm: HookedVLM, batch: _Batch, jobs: Sequence[Job]) -> CleanRun:
     members = [index for group in batch.groups for index in group.members]
     depths = {depth_of(edit.site) for index in members for edit in jobs[index].edits}
     start = min(group.start for group in batch.groups)
-    prompts = [group.prompt for group in batch.groups]
-    return CleanRun(vlm, prompts, start, sorted(depths | {vlm.n_layers}))
+    # Behind the last block nothing is kept: edits there begin before it.
+    return CleanRun(vlm, [group.prompt for group in batch.groups], start, depths - {vlm.n_layers})
 
 
 def _run(

@@ -56,10 +56,10 @@ from scipy.linalg import orthogonal_procrustes
 from sklearn.decomposition import PCA
 
 from helpers import SpatialIDs, plots, stats
-from helpers.engine import read_states
 from helpers.exercises import ch04
 from helpers.geometry import cosine
 from helpers.ids import LEFT_RIGHT, grid_scene
+from helpers.reading import read_states
 from helpers.report import glue, open_models
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.sprites import OBJECTS, PAPER_OBJECTS

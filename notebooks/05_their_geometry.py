@@ -57,9 +57,9 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from helpers import Placed, Scene, SpatialIDs, geometry, plots, stats
 from helpers.beliefs import surface_forms
-from helpers.engine import read_states
 from helpers.exercises import ch05
 from helpers.ids import LEFT_RIGHT
+from helpers.reading import read_states
 from helpers.report import glue, open_models
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.split import held_out_pairs, is_held_out_pair

@@ -72,9 +72,9 @@ from helpers import (
     sweep,
     with_norm_of,
 )
-from helpers.engine import read_states
 from helpers.exercises import ch06
 from helpers.ids import LEFT_RIGHT
+from helpers.reading import read_states
 from helpers.report import glue, open_models, percent
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import scenes as draw_scenes

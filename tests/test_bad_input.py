@@ -9,7 +9,17 @@ from PIL import Image
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import helpers
-from helpers import Edit, Job, SpatialIDs, load_vlm, mirror_swap, stats, steer, sweep
+from helpers import (
+    Edit,
+    Job,
+    SpatialIDs,
+    load_vlm,
+    mirror_swap,
+    read_states,
+    stats,
+    steer,
+    sweep,
+)  # fmt: skip
 from helpers.stimuli import questions, sampling, scenes, sprites
 
 IMAGE = Image.new("RGB", (32, 32), "white")
@@ -84,6 +94,11 @@ CASES = [
     bad(lambda v, p: extract(v, sites=["blocks.9.hook_resid_post"]), ValueError, "no hook called"),
     bad(lambda v, p: extract(v, sites=[]), ValueError, "empty list of hook names"),
     bad(lambda v, p: extract(v, partners=0), ValueError, "partners"),
+    bad(lambda v, p: SpatialIDs.extract_each(v, [("a", "b")], []), ValueError, "nothing is wanted"),
+    bad(lambda v, p: read(v, p, [[1, 2], [3]]), ValueError, "2 prompts", "2 rows of 1, 2"),
+    bad(lambda v, p: read(v, p, [[1]]), ValueError, "2 prompts", "1 rows of 1 positions"),
+    bad(lambda v, p: read(v, p, [[1], [9999]]), ValueError, "[9999]", "outside a prompt of"),
+    bad(lambda v, p: read(v, p, [[], []]), ValueError, "2 rows of 0 positions"),
     bad(lambda v, p: extract(v, question="Is it {0}?"), ValueError, "'camel' does not follow"),
     bad(lambda v, p: ids().mean("blocks.1.hook_resid_post"), ValueError, "there are: blocks.0."),
     bad(lambda v, p: ids().interpolate(ids().sites[0], 0, 1.01), ValueError, "outside", "2 x 2"),
@@ -148,6 +163,10 @@ def ids():
 def run(vlm, prompt, site="blocks.0.hook_resid_post", where=(1,), vector=None):
     edit = Edit(site, where, torch.zeros(48) if vector is None else vector)
     return sweep(vlm, [Job(prompt), Job(prompt, (edit,))], ("Left", "Right"), progress=False)
+
+
+def read(vlm, prompt, positions):
+    return read_states(vlm, [prompt] * 2, positions, [vlm.resid_post(0)])
 
 
 def swap_all(vlm, prompts, mirrored, groups=None, **options):

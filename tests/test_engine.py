@@ -9,8 +9,9 @@ from PIL import Image
 
 from helpers import Edit, Job, mirror_swap, steer, sweep
 from helpers.beliefs import beliefs
-from helpers.engine import CleanRun, depth_of, read_states
+from helpers.engine import CleanRun, depth_of
 from helpers.interventions import as_hooks
+from helpers.reading import read_states
 from helpers.sweeps import replies
 
 ANSWERS = ("Left", "Right")
@@ -219,19 +220,143 @@ def test_plain_passes_are_untouched_after_fast_ones(vlm, asked):
     assert torch.equal(vlm.last_logits(asked), before)
 
 
-def test_states_are_read_without_running_the_blocks_above(vlm, asked):
-    site, later = "blocks.1.hook_resid_pre", []
-    handle = vlm.layers[1].register_forward_hook(lambda *_: later.append(1))
-    where = [[prompt.last, 2] for prompt in asked]
+def test_hooks_cannot_be_held_around_a_fast_pass(vlm, asked):
+    """They would count positions in a part of the tokens."""
+    job = Job(asked[0], (Edit(vlm.resid_post(0), (5,), noise(0, vlm.d_model)),))
+    with (
+        vlm.hooks([(vlm.resid_post(1), lambda resid, hook: None)]),
+        pytest.raises(RuntimeError, match=r"held at blocks.1.hook_resid_post; .* make edits"),
+    ):
+        sweep(vlm, [job], ANSWERS, progress=False)
+    assert vlm.held == ()
+
+
+# Prompts about one image ------------------------------------------------------------------------
+
+SAME = (
+    "Is the frog to the left or right of the teapot?",
+    "Where is the cat?",
+    "Is the hot dog to the left or right of the backpack?",
+    "Is the frog above or below the teapot?",
+)
+
+
+@pytest.fixture
+def about_two_images(vlm):
+    """Several questions about each of two pictures, mixed, of different lengths."""
+    red, blue = (Image.new("RGB", (112, 112), color) for color in ("red", "blue"))
+    prompts = [
+        *vlm.prompt(red, SAME),
+        *vlm.prompt(blue, SAME[:2]),
+        vlm.prompt(Image.new("RGB", (112, 112), "red"), "Where is the frog?"),
+    ]
+    return [prompts[i] for i in (4, 0, 6, 2, 1, 5, 3)]
+
+
+def images_encoded(vlm, run):
+    """How many pictures went through the vision tower meanwhile."""
+    seen = []
+    tower = vlm.model.model.vision_tower
+    handle = tower.register_forward_hook(lambda module, inputs, output: seen.append(len(output[0])))
     try:
-        states = read_states(vlm, asked, where, [vlm.resid_post(0), site], batch_size=2)
+        run()
     finally:
         handle.remove()
-    assert not later
-    assert states.shape == (2, 3, 2, vlm.d_model)
+    return sum(seen)
+
+
+def test_an_image_runs_once_for_all_its_questions(vlm, about_two_images):
+    prompts = about_two_images
+    jobs = [Job(prompt, (steer(vlm.resid_post(0), [prompt.last - 2], noise(0, vlm.d_model)),))
+            for prompt in prompts]  # fmt: skip
+    where = [[prompt.last] for prompt in prompts]
+    assert images_encoded(vlm, lambda: sweep(vlm, jobs, ANSWERS, progress=False)) == 2
+    assert images_encoded(vlm, lambda: read_states(vlm, prompts, where, vlm.hook_names)) == 2
+
+
+def test_sweeps_over_questions_about_one_image_give_naive_beliefs(vlm, about_two_images):
+    jobs = [job for job in mixed_jobs(vlm, about_two_images) if job.labels["layer"] != -1]
+    jobs += [Job(prompt, (), {"layer": -1}) for prompt in about_two_images]
+    expected = pd.concat(
+        [beliefs(vlm, job.prompt, ANSWERS, as_hooks([job.edits])) for job in jobs],
+        ignore_index=True,
+    )
+    for kind in (True, False):  # with edits in the image among them, and without
+        kept = [
+            index
+            for index, job in enumerate(jobs)
+            if kind or not job.edits or len(job.edits[0].positions) == 1
+        ]
+        table = sweep(vlm, [jobs[i] for i in kept], ANSWERS, progress=False)
+        right = expected.iloc[kept].reset_index(drop=True)
+        pd.testing.assert_frame_equal(table[right.columns], right, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("in_image", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 3, 32])
+def test_states_of_questions_about_one_image(vlm, about_two_images, batch_size, in_image):
+    prompts = about_two_images
+    first = 2 if in_image else -5
+    where = [[prompt.last, len(prompt) + first if first < 0 else first] for prompt in prompts]
+    for sites in (
+        vlm.hook_names,
+        [vlm.resid_post(1)],
+        ["blocks.2.hook_resid_pre", vlm.resid_post(0)],
+        ["blocks.0.hook_resid_pre"],
+    ):
+        states = read_states(vlm, prompts, where, sites, batch_size)
+        for row, prompt in enumerate(prompts):
+            cache = vlm.run_with_cache(prompt)[1]
+            for number, name in enumerate(sites):
+                expected = cache[name][0, where[row]]
+                assert torch.allclose(states[number, row], expected, atol=1e-5)
+
+
+# Reading ----------------------------------------------------------------------------------------
+
+
+def test_states_are_read_without_running_the_blocks_above(vlm, asked):
+    later = []
+    handle = vlm.layers[1].mlp.register_forward_hook(lambda *_: later.append(1))
+    where = [[prompt.last, 2] for prompt in asked]
+    try:
+        states = read_states(vlm, asked, where, [vlm.resid_post(0)], batch_size=2)
+        assert not later
+        read_states(vlm, asked, where, [vlm.resid_post(1)])
+        assert later
+    finally:
+        handle.remove()
+    assert states.shape == (1, 3, 2, vlm.d_model)
     for row, prompt in enumerate(asked):
         cache = vlm.run_with_cache(prompt)[1]
-        for number, name in enumerate((vlm.resid_post(0), site)):
+        expected = cache[vlm.resid_post(0)][0, where[row]]
+        assert torch.allclose(states[0, row], expected, atol=1e-5)
+
+
+def test_the_last_block_runs_only_where_it_is_read(vlm, asked):
+    shapes = []
+    handle = vlm.layers[1].mlp.register_forward_hook(lambda m, i, o: shapes.append(o.shape[:2]))
+    try:
+        read_states(vlm, asked, [[5, 2]] * 3, [vlm.resid_post(1)])
+    finally:
+        handle.remove()
+    assert shapes == [(3, 2)]
+
+
+def test_states_read_under_hooks_are_those_that_the_hooks_leave(vlm, asked):
+    """Hooks count positions from the start of the prompt: every token must pass them."""
+    prompts = [*asked, *vlm.prompt(asked[0].image, SAME[:2])]
+    where = [[prompt.last, prompt.last - 4] for prompt in prompts]
+
+    def silence(resid, hook):
+        resid[:, -3] = 0
+
+    hooks = [(vlm.resid_post(1), silence), ("blocks.0.hook_resid_pre", silence)]
+    with vlm.hooks(hooks):
+        states = read_states(vlm, prompts, where, vlm.hook_names[1:], batch_size=1)
+    for row, prompt in enumerate(prompts):
+        cache = vlm.run_with_cache(prompt, fwd_hooks=hooks)[1]
+        for number, name in enumerate(vlm.hook_names[1:]):
             assert torch.allclose(states[number, row], cache[name][0, where[row]], atol=1e-5)
 
 

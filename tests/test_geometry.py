@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from helpers import geometry
-from helpers.engine import read_states
 from helpers.ids import Axes
+from helpers.reading import read_states
 
 COLUMN, ROW = torch.tensor([2.0, 0, 0, 1, 0, 0]), torch.tensor([1.0, 3, 0, 0, 0, 0])
 

@@ -1,10 +1,14 @@
 """Spatial IDs: extraction against plain Hugging Face, and sums against hand-made arrays."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 
 from helpers import Placed, Scene, SpatialIDs
+from helpers.ids import LEFT_RIGHT, _shots
+from helpers.stimuli.scenes import Background
 
 SITES = ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
 PAIRS = (("frog", "camel"), ("dog", "cake"), ("log", "fan"))
@@ -177,6 +181,44 @@ def test_extraction_is_seeded_and_does_not_depend_on_the_batch(vlm):
     assert first.shape[0] == 1
     assert torch.allclose(first, run(batch_size=32), atol=1e-5)
     assert not torch.allclose(first, run(seed=1), atol=1e-5)
+
+
+def test_several_kinds_of_ids_come_off_the_same_images(vlm):
+    """One pass for both nouns, both questions and both orders gives what single ones give."""
+    pairs = [("frog", "camel"), ("dog", "cake"), ("camel", "frog")]
+    wanted = [(0, LEFT_RIGHT), (1, "Is the {0} above or below the {1}?"), (1, LEFT_RIGHT)]
+    options = {"grid": 3, "partners": 2, "progress": False}
+    seen = []
+    tower = vlm.model.model.vision_tower
+    handle = tower.register_forward_hook(lambda module, inputs, output: seen.append(len(output[0])))
+    try:
+        together = SpatialIDs.extract_each(vlm, pairs, wanted, batch_size=100, **options)
+    finally:
+        handle.remove()
+    assert sum(seen) == 2 * 2 * 9  # two pairs of objects, two partners, nine cells
+    for found, (noun, question) in zip(together, wanted, strict=True):
+        alone = SpatialIDs.extract(vlm, pairs, noun, question=question, batch_size=7, **options)
+        assert (found.noun, found.pairs, found.sites) == (noun, alone.pairs, alone.sites)
+        assert torch.allclose(found.vectors, alone.vectors, atol=1e-5)
+    assert not torch.allclose(together[1].vectors, together[2].vectors, atol=1e-3)
+
+
+@pytest.mark.parametrize("partners", [1, 3, 15])
+def test_every_cell_has_its_partners_and_every_object_its_cells(partners):
+    shots = _shots([("frog", "camel"), ("camel", "frog")], 4, partners, 0.2, Background(), 0)
+    assert len(shots) == 2 * 16 * partners
+    for pair, names in ((0, ("frog", "camel")), (1, ("camel", "frog"))):
+        of_pair = [shot for shot in shots if shot.pair == pair]
+        assert len({shot.cells for shot in of_pair}) == 16 * partners
+        for noun in (0, 1):
+            counts = Counter(shot.cells[noun] for shot in of_pair)
+            assert set(counts.values()) == {partners} and len(counts) == 16
+        for shot in of_pair:
+            assert shot.cells[0] != shot.cells[1]
+            for name, (row, column) in zip(names, shot.cells, strict=True):
+                placed = shot.scene.find(name)
+                assert (placed.x, placed.y) == ((column + 0.5) / 4, (row + 0.5) / 4)
+    assert {s.scene for s in shots if s.pair == 0} == {s.scene for s in shots if s.pair == 1}
 
 
 def test_the_noun_is_found_where_it_stands_alone(vlm):

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import torch
 
-from helpers.engine import read_states
 from helpers.hooks import HookedVLM
 from helpers.ids import LEFT_RIGHT, SpatialIDs, grid_scene
+from helpers.reading import read_states
 from helpers.stimuli.sampling import PAPER_SIZES
 
 _PAIRS = (("frog", "camel"), ("teapot", "dog"), ("log", "cake"))
