@@ -15,7 +15,7 @@ DOIT := $(PY) -m doit -n $(JOBS) -P thread
 OVERRIDES := $(if $(MODEL),MODEL=$(MODEL)) $(if $(SMALL),SMALL=$(SMALL))
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lint sync check run lab clean distclean venv
+.PHONY: help book test bench lint sync check run lab clean distclean venv
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -31,6 +31,9 @@ book: venv  ## run every notebook that changed and build the HTML book
 
 test: venv  ## run the tests
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(PY) -m pytest
+
+bench: venv  ## time the engine against other tools, side by side (some minutes)
+	@$(PY) -m benchmarks.engine
 
 lint: venv  ## check style, and that the notebooks are in step and without outputs
 	@$(PY) -m ruff check .
@@ -67,6 +70,6 @@ venv:
 			echo "$(VENV) holds a Python older than 3.11. Remove it: make distclean"; exit 1; }; \
 		echo "Installing into $(VENV): a few minutes the first time."; \
 		$(PIP) install -c constraints.txt torch; \
-		$(PIP) install -c constraints.txt -e '.[book,test]'; \
+		$(PIP) install -c constraints.txt -e '.[book,test,bench]'; \
 		cat $(WANTED) > $(STAMP); \
 	fi

@@ -37,7 +37,12 @@ PARAMETERS = {
     "04_finding_spatial_ids": {},
     "05_their_geometry": {},
     "06_steering_beliefs": {},
+    "20_how_fast_and_why": {},
 }
+
+# Chapters that take times. They run when all others are done, so that nothing runs beside them.
+TIMED = ("20_how_fast_and_why",)
+TIMINGS = BUILD / "benchmarks" / "engine.json"
 
 # `make book MODEL=...` and `make book SMALL=true` set these for every chapter.
 OVERRIDES = {"MODEL": str, "SMALL": lambda text: text.lower() in ("1", "true", "yes")}
@@ -86,10 +91,21 @@ def task_notebook():
         yield {
             "name": name,
             "actions": [command],
-            "file_dep": needs(name),
+            "file_dep": needs(name) + ([TIMINGS] if name in TIMED else []),
             "targets": [executed(name)],
             "uptodate": [config_changed(settings)],
         }
+
+
+def task_benchmark():
+    """Time the engine against other tools, alone on the machine."""
+    code = [*files_in("benchmarks"), *sorted((ROOT / "helpers").glob("*.py"))]
+    return {
+        "actions": [[sys.executable, "-m", "benchmarks.engine"]],
+        "file_dep": [*code, ROOT / "constraints.txt"],
+        "task_dep": [f"notebook:{name}" for name in PARAMETERS if name not in TIMED],
+        "targets": [TIMINGS],
+    }
 
 
 def task_book():
