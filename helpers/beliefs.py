@@ -144,15 +144,8 @@ def _continuation(
     fwd_hooks: Sequence[tuple[str, HookFunction]],
 ) -> torch.Tensor:
     """Log-probability of a form's tokens after the first, given the first, ``[batch]``."""
-    inputs = vlm.batch(prompts)
-    extra = len(form)
-    ids = torch.nn.functional.pad(inputs["input_ids"], (0, extra))
-    mask = torch.nn.functional.pad(inputs["attention_mask"], (0, extra))
-    for row, prompt in enumerate(prompts):
-        ids[row, len(prompt) : len(prompt) + extra] = torch.tensor(form, device=ids.device)
-        mask[row, len(prompt) : len(prompt) + extra] = 1
     with vlm.hooks(fwd_hooks):
-        logits = vlm.model(**inputs | {"input_ids": ids, "attention_mask": mask}).logits
+        logits = vlm.model(**vlm.batch(prompts, append=form)).logits
     log_probs = logits.float().log_softmax(-1).cpu()
     total = torch.zeros(len(prompts))
     for row, prompt in enumerate(prompts):

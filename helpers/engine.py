@@ -15,9 +15,9 @@ from functools import cached_property
 import torch
 from transformers import DynamicCache
 
-from helpers.hooks import HookedVLM, HookPoint
+from helpers.hooks import HookedVLM, HookFunction, HookPoint
 from helpers.interventions import Edit
-from helpers.packs import Pack
+from helpers.packs import Pack, image_bounds
 from helpers.prompts import Prompt
 from helpers.rows import Blocks, Rows
 
@@ -41,7 +41,8 @@ class CleanRun:
 
     Attributes:
         prompts: the batch.
-        start: the first position that rows hold; all before it is shared.
+        start: the first position that rows hold; all before it is shared. Before the first edit,
+            in an image whose tokens see each other.
         last: every prompt's last position, ``[prompts]``.
     """
 
@@ -67,14 +68,23 @@ class CleanRun:
                 f"hooks are held at {', '.join(vlm.held)}; a fast pass holds a part of the tokens, "
                 "where they would write to wrong positions: make edits of them"
             )
-        self.vlm, self.prompts, self.start = vlm, list(prompts), start
+        self.vlm, self.prompts = vlm, list(prompts)
+        self.start, self._block = self._begin(start)
         self.last = torch.tensor([prompt.last for prompt in prompts], device=vlm.device)
-        self._blocks, self._streams = Blocks(vlm), {}
-        pack = Pack.of(vlm, prompts, start)
+        self._blocks, self._streams, self._added = Blocks(vlm), {}, {}
+        pack = Pack.of(vlm, prompts, self.start)
         self._run_in_full(pack, set(depths) | {vlm.n_layers - 1})
         if pack.rows:
             self._run_behind(pack)
             self._blocks.spread(pack.image_of)
+
+    def _begin(self, start: int) -> tuple[int, torch.Tensor | None]:
+        """Where rows begin, and the image among them if its tokens see each other."""
+        bounds = image_bounds(self.vlm, self.prompts)
+        if bounds is None or start >= int(bounds[:, 1].max()):
+            return start, None
+        # Tokens of the image that stand before an edit in it see the edit, too.
+        return min(start, int(bounds[:, 0].min())), bounds
 
     def _run_in_full(self, pack: Pack, depths: set[int]) -> None:
         vlm, blocks, top = self.vlm, self._blocks, self.vlm.n_layers - 1
@@ -87,38 +97,73 @@ class CleanRun:
             if depth == top:
                 whole.append(resid)
 
-        cache = DynamicCache(config=vlm.model.config.get_text_config())
-        blocks.full_pass(pack.run_in_full, [(name, keep) for name in depth_at], cache, before=top)
-        rows = Rows((), (), collect=True)
+        cache = DynamicCache()
+        hooks = [(name, keep) for name in depth_at] + self._note_added(pack)
+        blocks.full_pass(pack.run_in_full, hooks, cache, before=top)
+        rows = Rows(cross=blocks.cross, block=self._block, collect=True)
         if vlm.n_layers in depths:
-            resid = blocks.run(top, whole[0][:, None], 0, rows)[:, 0]
+            resid = blocks.run(top, whole[0][:, None], rows)[:, 0]
             self._streams[vlm.n_layers] = resid[:, self.start :]
         else:
-            blocks.see(top, whole[0][:, None], 0, rows)
+            blocks.see(top, whole[0][:, None], rows)
         kept = [(layer.keys, layer.values) for layer in cache.layers[:top]] + [rows.seen[top]]
         self._keys, self._values = map(list, zip(*kept, strict=True))
+
+    def _note_added(self, pack: Pack) -> list[tuple[str, HookFunction]]:
+        """Hooks that note what is added to the image's tokens between blocks (DeepStack)."""
+        vlm, behind = self.vlm, {}
+        if self.start >= pack.start:
+            return []
+
+        def before(resid: torch.Tensor, hook: HookPoint) -> None:
+            behind[hook.layer() + 1] = resid[:, self.start :].clone()
+
+        def after(resid: torch.Tensor, hook: HookPoint) -> None:
+            depth = hook.layer()
+            self._added[depth] = resid[:, self.start :] - behind.pop(depth)
+
+        layers = range(vlm.family.added_between(vlm.model.config))
+        return [
+            pair
+            for layer in layers
+            for pair in (
+                (vlm.resid_post(layer), before),
+                (f"blocks.{layer + 1}.hook_resid_pre", after),
+            )
+        ]
+
+    def _prefix(self, end: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Keys and values before a position; of the picture's own states, all of them."""
+        cross = self._blocks.cross
+        return tuple(
+            [part if layer in cross else part[:, :, :end] for layer, part in enumerate(parts)]
+            for parts in (self._keys, self._values)
+        )
 
     def _run_behind(self, pack: Pack) -> None:
         """Run the other prompts' texts behind the images that were run."""
         blocks, begin = self._blocks, pack.start
-        prefix = [[part[:, :, :begin] for part in parts] for parts in (self._keys, self._values)]
-        rows = Rows(*prefix, collect=True)
+        rows = Rows(*self._prefix(begin), begin, blocks.cross, collect=True)
         resid = pack.embeddings(self.vlm)
         for depth in range(self.vlm.n_layers + 1):
             if depth in self._streams:
                 clean, offset = self._streams[depth], self.start - begin
                 self._streams[depth] = pack.join(clean, resid[:, :, offset:].to(clean.device))
             if depth == self.vlm.n_layers - 1 and depth + 1 not in self._streams:
-                blocks.see(depth, resid, begin, rows)
+                blocks.see(depth, resid, rows)
                 break
             if depth < self.vlm.n_layers:
-                resid = blocks.run(depth, resid, begin, rows)
+                resid = blocks.run(depth, resid, rows)
         images = len(pack.leaders)
-        for layer, own in rows.seen.items():
-            for kept, part in zip((self._keys, self._values), own, strict=True):
-                text = pack.join(kept[layer][:, :, begin:], part.unflatten(0, (images, -1)))
-                image = kept[layer][:, :, :begin][pack.image_of]
-                kept[layer] = torch.cat([image, text], 2)
+        for kept, side in ((self._keys, 0), (self._values, 1)):
+            for layer, full in enumerate(kept):
+                image_of = pack.image_of.to(full.device)
+                if layer in blocks.cross:
+                    kept[layer] = full[image_of]
+                    continue
+                own = rows.seen[layer][side].unflatten(0, (images, -1))
+                text = pack.join(full[:, :, begin:], own)
+                kept[layer] = torch.cat([full[:, :, :begin][image_of], text], 2)
 
     def stream(self, depth: int) -> torch.Tensor:
         """The clean stream at a depth, from ``start`` on: ``[prompts, pos, d_model]``."""
@@ -148,17 +193,21 @@ class CleanRun:
         order = first.sort(dim=1).indices
         begins = first.gather(1, order).amin(0).tolist()
         edits_at = self._by_depth(rows, order)
-        prefix = [[part[:, :, : self.start] for part in kv] for kv in (self._keys, self._values)]
-        shared = Rows(*prefix, collect)
+        shared = Rows(
+            *self._prefix(self.start), self.start, self._blocks.cross, self._block, collect
+        )
         resid = None
         for depth in range(begins[0], vlm.n_layers):
             resid = self._join(resid, depth, begins.count(depth))
-            _write(resid, edits_at.get(depth, ()))
+            _write(resid, edits_at.get((depth, False), ()))
+            if depth in self._added:
+                resid += self._added[depth][:, None].to(resid.device)
+            _write(resid, edits_at.get((depth, True), ()))
             if depth < top:
-                resid = self._blocks.run(depth, resid, self.start, shared)
+                resid = self._blocks.run(depth, resid, shared)
         last = (self.last - self.start)[:, None, None].expand(-1, len(begins), 1)
-        resid = self._blocks.run_at(top, resid, self.start, shared, last)
-        _write(resid, edits_at.get(vlm.n_layers, ()))
+        resid = self._blocks.run_at(top, resid, shared, last)
+        _write(resid, edits_at.get((vlm.n_layers, False), ()))
         head = vlm.model.get_output_embeddings()
         logits = head(vlm.model.get_decoder().norm(resid[:, :, 0]))
         back = order.argsort(1).to(logits.device)
@@ -176,21 +225,24 @@ class CleanRun:
         clean = self._streams[depth][:, None].expand(-1, joining, -1, -1)
         return clean.clone() if resid is None else torch.cat([resid, clean.to(resid.device)], 1)
 
-    def _by_depth(self, rows: Sequence[Sequence[Edits]], order: torch.Tensor) -> dict[int, list]:
-        """Collect edits by depth, as (indices, vectors, replace) that act on all rows at once.
+    def _by_depth(
+        self, rows: Sequence[Sequence[Edits]], order: torch.Tensor
+    ) -> dict[tuple[int, bool], list]:
+        """Collect edits as (indices, vectors, replace) that act on all rows at once.
 
-        A row's edits at one depth act one after the other, as hooks would.
+        They go by depth and, at a depth, by whether they come before a block (``hook_resid_pre``)
+        and not behind one. A row's edits at one place act one after the other, as hooks would.
         """
-        waves: dict[tuple[int, int, bool], list] = {}
+        waves: dict[tuple[int, bool, int, bool], list] = {}
         for prompt, slots in enumerate(order.tolist()):
             for slot, row in enumerate(slots):
-                turns: dict[int, int] = {}
-                for edit in sorted(rows[prompt][row], key=_place_in_pass):
-                    depth = depth_of(edit.site)
-                    turn = turns[depth] = turns.get(depth, -1) + 1
-                    waves.setdefault((depth, turn, edit.replace), []).append((prompt, slot, edit))
-        found: dict[int, list] = {}
-        for (depth, _, replace), wave in sorted(waves.items(), key=lambda item: item[0][:2]):
+                turns: dict[tuple[int, bool], int] = {}
+                for edit in rows[prompt][row]:
+                    place = (depth_of(edit.site), edit.site.endswith("pre"))
+                    turn = turns[place] = turns.get(place, -1) + 1
+                    waves.setdefault((*place, turn, edit.replace), []).append((prompt, slot, edit))
+        found: dict[tuple[int, bool], list] = {}
+        for (depth, pre, _, replace), wave in sorted(waves.items(), key=lambda item: item[0][:3]):
             places, vectors = [], []
             for prompt, slot, edit in wave:
                 each = edit.vectors.expand(len(edit.positions), -1).to(self.vlm.device)
@@ -199,7 +251,7 @@ class CleanRun:
                     vectors.append(each[number])
             if places:
                 indices = tuple(torch.tensor(places, device=self.vlm.device).T)
-                found.setdefault(depth, []).append((indices, torch.stack(vectors), replace))
+                found.setdefault((depth, pre), []).append((indices, torch.stack(vectors), replace))
         return found
 
     def _columns(self, edit: Edit, prompt: int, depth: int) -> list[tuple[int, int]]:
@@ -217,14 +269,13 @@ class CleanRun:
             Logits at the last token, ``[rows, vocabulary]``, and the filled cache of all tokens.
         """
         logits, seen, back, begins = self._run([rows], collect=True)
-        config = self.vlm.model.config.get_text_config()
-        cache = DynamicCache(config=config)
+        cache = DynamicCache()
         for layer, (keys, values) in enumerate(zip(self._keys, self._values, strict=True)):
             started = sum(begin <= layer for begin in begins)
             whole = []
             for clean, own in zip((keys, values), seen.get(layer, (None, None)), strict=True):
                 full = clean.expand(len(rows), -1, -1, -1).clone()
-                if started:
+                if started and layer not in self._blocks.cross:
                     full[:started, :, self.start :] = own
                 whole.append(full[back[0]])
             cache.update(*whole, layer)
@@ -235,8 +286,3 @@ def _write(resid: torch.Tensor, edits: Sequence[tuple]) -> None:
     for places, vectors, replace in edits:
         vectors = vectors.to(resid)
         resid[places] = vectors if replace else resid[places] + vectors
-
-
-def _place_in_pass(edit: Edit) -> tuple[int, bool]:
-    """Where in a pass a hook at the edit's site runs: ``resid_post`` before the next ``pre``."""
-    return depth_of(edit.site), edit.site.endswith("pre")

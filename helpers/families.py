@@ -6,13 +6,23 @@ from typing import Any
 
 from torch import nn
 
+from helpers.grids import (
+    Layout,
+    View,
+    anyres_views,
+    cropped_square,
+    flat_frames,
+    merged_grid,
+    no_patches,
+    numbered_tiles,
+    pooled_frames,
+    square,
+    square_frames,
+    tiles_and_thumbnail,
+)
 
-def _square_grid(config: Any, inputs: Mapping[str, Any], count: int) -> tuple[int, int]:
-    """One square grid of patches, as CLIP gives for square images."""
-    side = round(count**0.5)
-    if side * side != count:
-        raise ValueError(f"{count} image tokens make no square grid")
-    return side, side
+#: From what the processor made of a picture (or a video) to the grids of its patches.
+Views = Callable[[Layout], tuple[View, ...]]
 
 
 @dataclass(frozen=True)
@@ -22,30 +32,123 @@ class Family:
     Attributes:
         name: what people call it.
         model_types: values of ``config.model_type`` that belong to it.
-        image_token: the placeholder's name in the model's config.
-        grid: from (config, inputs, number of image tokens) to (rows, columns).
-        row_inputs: the inputs whose first axis is the prompt, so that batches concatenate them.
+        views: where the patches of a picture are.
+        video_views: where those of a video's frames are; None where the family takes no videos.
+        video_token: the name, in the model's config, of the placeholder of a video.
         required_inputs: inputs without which logits change silently.
+        required_video_inputs: those of a video.
+        padded_inputs: inputs with an axis of positions behind the prompts', padded with zeros.
+        tiled_inputs: inputs with an axis of tiles behind the prompts', padded with zeros. All
+            others are concatenated along their first axis.
+        carried_inputs: of the padded ones, those that go on with their last row when text is
+            appended.
+        image_sees_itself: whether image tokens look at each other in both directions.
+        cross_layers: from the text model's config to the blocks that attend to the image's own
+            states, and not to the tokens.
+        added_between: from the model's config to the number of blocks behind which features are
+            added to the image's tokens.
+        dtype: what it is run with on a GPU.
         layers: from the model to its decoder blocks, in order.
     """
 
     name: str
     model_types: tuple[str, ...]
-    image_token: str
-    grid: Callable[[Any, Mapping[str, Any], int], tuple[int, int]]
-    row_inputs: tuple[str, ...] = ("pixel_values",)
-    required_inputs: tuple[str, ...] = ("input_ids", "pixel_values")
+    views: Views
+    video_views: Views | None = None
+    video_token: str = "video_token_id"
+    required_inputs: tuple[str, ...] = ("pixel_values",)
+    required_video_inputs: tuple[str, ...] = ("pixel_values_videos",)
+    padded_inputs: tuple[str, ...] = ()
+    tiled_inputs: tuple[str, ...] = ()
+    carried_inputs: tuple[str, ...] = ()
+    image_sees_itself: bool = False
+    cross_layers: Callable[[Any], tuple[int, ...]] = lambda text_config: ()
+    added_between: Callable[[Any], int] = lambda config: 0
+    dtype: str = "bfloat16"
     layers: Callable[[nn.Module], nn.ModuleList] = lambda model: model.get_decoder().layers
 
+    def required(self, video: bool) -> tuple[str, ...]:
+        """The inputs that a picture needs, or a video."""
+        return self.required_video_inputs if video else self.required_inputs
+
+
+_QWEN: Mapping[str, Any] = {
+    "views": merged_grid,
+    "video_views": flat_frames,
+    "required_inputs": ("pixel_values", "image_grid_thw", "mm_token_type_ids"),
+    "required_video_inputs": ("pixel_values_videos", "video_grid_thw", "mm_token_type_ids"),
+    "padded_inputs": ("mm_token_type_ids",),
+}
 
 FAMILIES = (
+    Family("LLaVA-1.5", ("llava",), cropped_square, dtype="float16"),
+    Family("Qwen2-VL", ("qwen2_vl",), **_QWEN),
     Family(
-        name="LLaVA-1.5",
-        model_types=("llava",),
-        image_token="image_token_id",
-        grid=_square_grid,
+        "Qwen2.5-VL",
+        ("qwen2_5_vl",),
+        **_QWEN
+        | {"required_video_inputs": (*_QWEN["required_video_inputs"], "second_per_grid_ts")},
     ),
-)
+    Family(
+        "Qwen3-VL",
+        ("qwen3_vl",),
+        **_QWEN,
+        added_between=lambda config: len(config.vision_config.deepstack_visual_indexes),
+    ),
+    Family(
+        "Llama 3.2 Vision",
+        ("mllama",),
+        no_patches,
+        required_inputs=(
+            "pixel_values", "aspect_ratio_ids", "aspect_ratio_mask", "cross_attention_mask",
+        ),
+        padded_inputs=("cross_attention_mask",),
+        carried_inputs=("cross_attention_mask",),
+        cross_layers=lambda text_config: tuple(text_config.cross_attention_layers),
+    ),
+    Family(
+        "InternVL3",
+        ("internvl",),
+        tiles_and_thumbnail,
+        square_frames,
+        video_token="image_token_id",
+        required_video_inputs=("pixel_values",),
+    ),
+    Family(
+        "Gemma 3",
+        ("gemma3",),
+        square,
+        required_inputs=("pixel_values", "token_type_ids"),
+        padded_inputs=("token_type_ids",),
+        image_sees_itself=True,
+    ),
+    Family(
+        "LLaVA-OneVision",
+        ("llava_onevision",),
+        anyres_views,
+        pooled_frames,
+        required_inputs=("pixel_values", "image_sizes"),
+        tiled_inputs=("pixel_values",),
+        dtype="float16",
+    ),
+    Family(
+        "VideoLLaMA3",
+        ("video_llama_3",),
+        merged_grid,
+        flat_frames,
+        required_inputs=("pixel_values", "image_grid_thw", "image_merge_sizes"),
+        required_video_inputs=("pixel_values_videos", "video_grid_thw", "video_merge_sizes"),
+    ),
+    Family(
+        "SmolVLM2",
+        ("smolvlm",),
+        numbered_tiles,
+        square_frames,
+        video_token="image_token_id",
+        required_video_inputs=("pixel_values",),
+        tiled_inputs=("pixel_values", "pixel_attention_mask"),
+    ),
+)  # fmt: skip
 
 
 def family_of(config: Any) -> Family:

@@ -97,7 +97,8 @@ class HookedVLM:
     def prompt(self, image: Any, question: str | Sequence[str]) -> Prompt | list[Prompt]:
         """Make a prompt; lists of images and questions give a list of prompts.
 
-        One image with several questions, or one question for several images, is paired up.
+        An image may be a :class:`helpers.prompts.Video`. One image with several questions, or one
+        question for several images, is paired up.
 
         Raises:
             ValueError: if a list is empty or the two lists differ in length.
@@ -172,21 +173,59 @@ class HookedVLM:
 
     # Forward passes -----------------------------------------------------------------------------
 
-    def batch(self, prompts: Prompt | Sequence[Prompt]) -> dict[str, torch.Tensor]:
-        """Collate prompts, padded on the right, on the model's device."""
+    def batch(
+        self, prompts: Prompt | Sequence[Prompt], append: Sequence[int] = ()
+    ) -> dict[str, torch.Tensor]:
+        """Collate prompts, padded on the right, on the model's device.
+
+        Args:
+            prompts: one or several, all with pictures or all with videos.
+            append: tokens to write behind each of them.
+
+        Raises:
+            ValueError: if there are none, or they have different inputs.
+        """
         prompts = _as_list(prompts)
-        length = max(len(prompt) for prompt in prompts)
+        kinds = {tuple(sorted(prompt.inputs)) for prompt in prompts}
+        if len(kinds) > 1:
+            raise ValueError("prompts with pictures and with videos do not go into one batch")
+        length = max(len(prompt) for prompt in prompts) + len(append)
         pad = self.processor.tokenizer.pad_token_id or 0
         ids = torch.full((len(prompts), length), pad)
         mask = torch.zeros(len(prompts), length, dtype=torch.long)
         for row, prompt in enumerate(prompts):
-            ids[row, : len(prompt)] = prompt.inputs["input_ids"][0]
-            mask[row, : len(prompt)] = 1
+            end = len(prompt) + len(append)
+            ids[row, :end] = torch.tensor([*prompt.inputs["input_ids"][0], *append])
+            mask[row, :end] = 1
         inputs = {"input_ids": ids, "attention_mask": mask}
-        for name in self.family.row_inputs:
-            values = torch.cat([prompt.inputs[name] for prompt in prompts])
-            inputs[name] = values.to(self.dtype) if values.is_floating_point() else values
+        for name in prompts[0].inputs:
+            if name not in inputs:
+                inputs[name] = self._collate(name, prompts, length, len(append))
         return {name: value.to(self.device) for name, value in inputs.items()}
+
+    def continued(self, prompt: Prompt, rows: int, count: int) -> dict[str, torch.Tensor]:
+        """What the model needs beside ``count`` tokens behind rows of a kept prompt."""
+        return {
+            name: torch.as_tensor(prompt.inputs[name])[:, -1:]
+            .expand(rows, count, *prompt.inputs[name].shape[2:])
+            .to(self.device)
+            for name in self.family.carried_inputs
+        }
+
+    def _collate(
+        self, name: str, prompts: Sequence[Prompt], length: int, extra: int
+    ) -> torch.Tensor:
+        parts = [torch.as_tensor(prompt.inputs[name]) for prompt in prompts]
+        if name in self.family.carried_inputs:
+            parts = [torch.cat([part, part[:, -1:].expand(-1, extra, *part.shape[2:])], 1)
+                     for part in parts]  # fmt: skip
+        if name in self.family.padded_inputs:
+            parts = [_padded(part, length) for part in parts]
+        elif name in self.family.tiled_inputs:
+            parts = [_padded(part, max(part.shape[1] for part in parts)) for part in parts]
+        values = torch.cat(parts)
+        # Numbers such as seconds stay as they are: half a bit of them is too much.
+        return values.to(self.dtype) if name.startswith("pixel_values") else values
 
     @torch.no_grad()
     def run_with_hooks(
@@ -255,6 +294,8 @@ class HookedVLM:
         wanted, row_of = last.unique(return_inverse=True)
         with self.hooks(fwd_hooks):
             logits = self.model(**self.batch(prompts), logits_to_keep=wanted).logits
+        if logits.shape[1] != len(wanted):  # VideoLLaMA 3 knows no such argument, and ignores it
+            logits = logits[:, wanted]
         return logits[torch.arange(len(prompts), device=logits.device), row_of]
 
     @torch.no_grad()
@@ -292,6 +333,12 @@ def _on_prompt(function: HookFunction, length: int) -> HookFunction:
         return function(resid, hook) if resid.shape[1] == length else None
 
     return wrapped
+
+
+def _padded(part: torch.Tensor, length: int) -> torch.Tensor:
+    """Fill the second axis up with zeros."""
+    missing = length - part.shape[1]
+    return torch.cat([part, part.new_zeros(part.shape[0], missing, *part.shape[2:])], 1)
 
 
 def _as_list(prompts: Prompt | Sequence[Prompt]) -> list[Prompt]:

@@ -15,14 +15,27 @@ def image_key(vlm: HookedVLM, prompt: Prompt) -> str:
     """Name what stands before a prompt's text: the same image in the same frame, the same name."""
     before = prompt.inputs["input_ids"][0, : text_start(prompt)].tolist()
     found = hashlib.sha256(repr(before).encode())
-    for name in vlm.family.row_inputs:
-        found.update(prompt.inputs[name].contiguous().numpy().tobytes())
+    for name, value in sorted(prompt.inputs.items()):
+        if name not in ("input_ids", "attention_mask", *vlm.family.padded_inputs):
+            value = torch.as_tensor(value).contiguous()
+            found.update(repr((name, value.shape)).encode() + value.numpy().tobytes())
     return found.hexdigest()
 
 
 def text_start(prompt: Prompt) -> int:
     """The position behind the image."""
     return prompt.image_patches.positions[-1] + 1
+
+
+def image_bounds(vlm: HookedVLM, prompts: Sequence[Prompt]) -> torch.Tensor | None:
+    """First image token and the one behind the last, ``[prompts, 2]``, where they see each other.
+
+    None in families whose image tokens look back only, as text does.
+    """
+    if not vlm.family.image_sees_itself:
+        return None
+    places = [prompt.image_patches.positions for prompt in prompts]
+    return torch.tensor([[part[0], part[-1] + 1] for part in places])
 
 
 @dataclass(frozen=True)
@@ -92,9 +105,9 @@ class Pack:
         Returns:
             ``[prompts, ...]``.
         """
-        order = self.image_of
         if rows is None:
-            return full if order.tolist() == list(range(len(full))) else full[order]
+            order = self.image_of
+            return full if order.tolist() == list(range(len(full))) else full[order.to(full.device)]
         both = torch.cat([full[:, None], rows], 1).flatten(0, 1)
         place = {index: (1 + self.rows) * image for image, index in enumerate(self.leaders)}
         for image, members in enumerate(self.followers):

@@ -10,20 +10,67 @@ import torch
 from PIL import Image
 
 from helpers.families import Family
+from helpers.grids import Layout, View
 
 
 class Patches(NamedTuple):
-    """Where the image is: ``positions`` in the sequence and the (rows, columns) they form."""
+    """Where the picture is in the sequence.
+
+    Attributes:
+        positions: of all its tokens, newlines between rows included.
+        views: grids of patches, the one of the whole picture first; one a frame in a video; none
+            where patches are not in the sequence (Mllama).
+    """
 
     positions: list[int]
-    grid: tuple[int, int]
+    views: tuple[View, ...]
+
+    @property
+    def whole(self) -> View:
+        """The grid that shows the whole picture, or the first frame.
+
+        Raises:
+            ValueError: if this family keeps the picture's patches out of the sequence.
+        """
+        if not self.views:
+            raise ValueError("this model's picture is not in the sequence: it has no patch tokens")
+        return self.views[0]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(rows, columns) of the whole picture's grid."""
+        return self.whole.grid
 
     def at(self, row: int, column: int) -> int:
-        """Return the position of the patch in a row and column of the grid."""
-        rows, columns = self.grid
-        if not (0 <= row < rows and 0 <= column < columns):
-            raise IndexError(f"no patch ({row}, {column}) in a grid of {rows} x {columns}")
-        return self.positions[row * columns + column]
+        """Return the position of a patch of the whole picture."""
+        return self.whole.at(row, column)
+
+    def showing(self, x: float, y: float) -> list[int]:
+        """Return the positions of all patches that show a point, one for each view that does.
+
+        Args:
+            x: from the left edge, as a fraction of the picture's width.
+            y: from the top edge, as a fraction of its height.
+        """
+        found = (view.patch(x, y) for view in self.views)
+        return [position for position in found if position is not None]
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames of one size, in order, to be asked about.
+
+    Raises:
+        ValueError: if there are none, or they differ in size.
+    """
+
+    frames: tuple[Image.Image, ...]
+
+    def __post_init__(self) -> None:
+        sizes = {frame.size for frame in self.frames}
+        if len(sizes) != 1:
+            told = ", ".join(map(str, sorted(sizes))) or "no frames"
+            raise ValueError(f"a video needs frames of one size; there are {told}")
 
 
 @dataclass(frozen=True)
@@ -31,13 +78,14 @@ class Prompt:
     """One image and one question, ready for the model.
 
     Attributes:
-        image: the picture, RGB.
+        image: the picture, RGB; of a video, its first frame.
         question: the question, as given.
         inputs: what the processor made of them, a batch of one.
         tokens: the text of every token.
         offsets: for every token, its first character in ``text`` and the one after its last.
         text: the whole prompt, image placeholders included.
         image_patches: where the image's tokens are.
+        frames: of a video, RGB; empty for a picture.
     """
 
     image: Image.Image
@@ -47,6 +95,7 @@ class Prompt:
     offsets: tuple[tuple[int, int], ...]
     text: str
     image_patches: Patches
+    frames: tuple[Image.Image, ...] = ()
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -157,68 +206,91 @@ def as_rgb(image: Any) -> Image.Image:
     return image.convert("RGB")
 
 
-def build_prompt(processor: Any, config: Any, family: Family, image: Any, question: str) -> Prompt:
-    """Put an image and a question through the processor's own chat template.
+def build_prompt(
+    processor: Any, config: Any, family: Family, picture: Any, question: str
+) -> Prompt:
+    """Put a picture or a video and a question through the processor's own chat template.
+
+    Args:
+        processor: the model's.
+        config: the model's.
+        family: its entry.
+        picture: an image, or a :class:`Video`.
+        question: what is asked.
 
     Raises:
         ValueError: if the question is empty or holds the image placeholder, the processor has no
-            chat template, or an input that the family needs is missing.
+            chat template, the family takes no videos, or an input that it needs is missing.
     """
-    if not question.strip():
-        raise ValueError("the question is empty")
-    image_id = getattr(config, family.image_token)
-    placeholder = processor.tokenizer.convert_ids_to_tokens(image_id)
-    if placeholder in question:
-        raise ValueError(f"the question must not hold {placeholder!r}: {question!r}")
-    if not getattr(processor, "chat_template", None):
-        raise ValueError(
-            f"{type(processor).__name__} has no chat template, so a prompt in the model's own "
-            "format cannot be made; set processor.chat_template"
-        )
-    image = as_rgb(image)
-    content = [{"type": "image"}, {"type": "text", "text": question}]
+    frames = tuple(as_rgb(frame) for frame in picture.frames) if isinstance(picture, Video) else ()
+    image = frames[0] if frames else as_rgb(picture)
+    if frames and family.video_views is None:
+        raise ValueError(f"{family.name} takes no videos")
+    placeholder_id = getattr(config, family.video_token if frames else "image_token_id")
+    placeholder = processor.tokenizer.convert_ids_to_tokens(placeholder_id)
+    _check_question(processor, question, placeholder)
+    content = [{"type": "video" if frames else "image"}, {"type": "text", "text": question}]
     message = {"role": "user", "content": content}
     text = processor.apply_chat_template([message], add_generation_prompt=True)
-    begins_itself = text.startswith(processor.tokenizer.bos_token or "\0")
+    special = {"add_special_tokens": not text.startswith(processor.tokenizer.bos_token or "\0")}
     inputs = processor(
-        images=[image],
         text=[text],
         return_tensors="pt",
-        add_special_tokens=not begins_itself,
+        return_text_replacement_offsets=True,
+        **({"videos": [list(frames)]} if frames else {"images": [image]}),
+        **special,
     )
-    missing = [name for name in family.required_inputs if name not in inputs]
+    inputs = dict(inputs)
+    full_text = _written_out(text, inputs.pop("text_replacement_offsets", None))
+    missing = [name for name in family.required(bool(frames)) if name not in inputs]
     if missing:
         raise ValueError(
             f"{family.name} needs {', '.join(missing)} and {type(processor).__name__} gave only "
             f"{', '.join(inputs)}; without them logits change silently"
         )
-    ids = inputs["input_ids"][0]
-    places = (ids == image_id).nonzero().flatten().tolist()
+    ids = inputs["input_ids"][0].tolist()
+    places = [place for place, token in enumerate(ids) if token == placeholder_id]
     if not places:
-        raise ValueError(f"the prompt holds no image token (id {image_id}): {text!r}")
-    grid = family.grid(config, inputs, len(places))
-    full_text = _expand(text, placeholder, len(places))
-    encoded = processor.tokenizer(
-        full_text, return_offsets_mapping=True, add_special_tokens=not begins_itself
-    )
-    if encoded["input_ids"] != ids.tolist():
+        raise ValueError(f"the prompt holds no image token (id {placeholder_id}): {text!r}")
+    encoded = processor.tokenizer(full_text, return_offsets_mapping=True, **special)
+    if encoded["input_ids"] != ids:
         raise AssertionError("the processor's tokens differ from its tokenizer's on the same text")
+    layout = Layout(config, processor, inputs, image.size, places, full_text, len(frames) or 1)
+    views = (family.video_views if frames else family.views)(layout)
+    offsets = encoded["offset_mapping"]
     return Prompt(
         image=image,
         question=question,
-        inputs=dict(inputs),
-        tokens=_shown_tokens(
-            processor.tokenizer, ids.tolist(), full_text, encoded["offset_mapping"]
-        ),
-        offsets=tuple(tuple(offset) for offset in encoded["offset_mapping"]),
+        inputs=inputs,
+        tokens=_shown_tokens(processor.tokenizer, ids, full_text, offsets),
+        offsets=tuple(tuple(offset) for offset in offsets),
         text=full_text,
-        image_patches=Patches(places, grid),
+        image_patches=Patches(places, views),
+        frames=frames,
     )
 
 
-def _expand(text: str, placeholder: str, count: int) -> str:
-    """Repeat the placeholder as the processor does."""
-    return text.replace(placeholder, placeholder * count, 1)
+def _check_question(processor: Any, question: str, placeholder: str) -> None:
+    if not question.strip():
+        raise ValueError("the question is empty")
+    for token in {placeholder, getattr(processor, "image_token", None) or placeholder}:
+        if token in question:
+            raise ValueError(f"the question must not hold {token!r}: {question!r}")
+    if not getattr(processor, "chat_template", None):
+        raise ValueError(
+            f"{type(processor).__name__} has no chat template, so a prompt in the model's own "
+            "format cannot be made; set processor.chat_template"
+        )
+
+
+def _written_out(text: str, replaced: list[list[dict]] | None) -> str:
+    """The text with the placeholders as the processor wrote them out; without a word if none."""
+    parts, begin = [], 0
+    for one in (replaced or [[]])[0]:
+        low, high = one["span"]
+        parts += [text[begin:low], one["replacement"]]
+        begin = high
+    return "".join([*parts, text[begin:]])
 
 
 def _shown_tokens(

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 from transformers import DynamicCache
 
-from helpers.engine import depth_of, name_at
+from helpers.engine import depth_of
 from helpers.hooks import HookedVLM, HookPoint
-from helpers.packs import Pack, image_key, text_start
+from helpers.packs import Pack, image_bounds, image_key, text_start
 from helpers.prompts import Prompt
 from helpers.rows import Blocks, Enough, Rows, has_hooks_of_others
 
@@ -105,19 +105,25 @@ def _read_in_full(
 
     hooks = [(site, keep) for site in sites if not (trimmed and site == end)]
     if trimmed:
-        hooks.append((name_at(vlm, layer), enter))
-    cache = DynamicCache(config=vlm.model.config.get_text_config()) if pack.rows else None
+        hooks.append((f"blocks.{layer}.hook_resid_pre", enter))
+    cache = DynamicCache() if pack.rows else None
     blocks.full_pass(pack.run_in_full, hooks, cache, before=layer if trimmed else None)
-    alone = Rows((), ())
+    alone = Rows(cross=blocks.cross, block=image_bounds(vlm, pack.run_in_full))
     if trimmed:
-        resid = blocks.run_at(layer, entering[0][:, None], 0, alone, where[:, None])
+        resid = blocks.run_at(layer, entering[0][:, None], alone, where[:, None])
         found[end] = resid[:, 0].float().cpu()
     if cache is None:
         return found, None
-    kept = [(part.keys, part.values) for part in cache.layers if part.is_initialized]
-    kept = kept[: depth_of(end)] + list(alone.seen.values())
-    keys, values = ([part[side][:, :, : pack.start] for part in kept] for side in (0, 1))
-    return found, Rows(keys, values)
+    kept = [(part.keys, part.values) for part in cache.layers[: depth_of(end) - trimmed]]
+    kept += list(alone.seen.values())
+    keys, values = (
+        [
+            part[side] if number in blocks.cross else part[side][:, :, : pack.start]
+            for number, part in enumerate(kept)
+        ]
+        for side in (0, 1)
+    )
+    return found, Rows(keys, values, pack.start, blocks.cross)
 
 
 def _read_behind(
@@ -128,10 +134,10 @@ def _read_behind(
     resid, end = pack.embeddings(blocks.vlm), max(map(depth_of, sites))
     for depth in range(end + 1):
         if depth == end and depth > 0:
-            states = blocks.run_at(depth - 1, resid, pack.start, prefix, where)
+            states = blocks.run_at(depth - 1, resid, prefix, where)
         else:
             if depth:
-                resid = blocks.run(depth - 1, resid, pack.start, prefix)
+                resid = blocks.run(depth - 1, resid, prefix)
             index = where.to(resid.device)[..., None].expand(-1, -1, -1, resid.shape[-1])
             states = resid.gather(2, index)
         for site in sites:

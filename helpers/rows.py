@@ -8,7 +8,8 @@ at once; only attention is told to look at the shared prefix first, which is nev
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AttentionInterface, Cache
@@ -17,8 +18,14 @@ from helpers.hooks import HookedVLM, HookFunction
 from helpers.prompts import Prompt
 
 _ATTENTION = "rows"
-#: From (layer, query, key, value, scaling), all ``[batch, heads, pos, d_head]``, to mixed values.
-Attend = Callable[[int, torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
+#: What blocks are called with beside the stream, and the axis of positions of each.
+_ARGUMENTS = {
+    "position_embeddings": 1,
+    "position_ids": 1,
+    "cross_attention_mask": 2,
+    "full_text_row_masked_out_mask": 2,
+}
+KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
 
 class Enough(Exception):
@@ -28,18 +35,35 @@ class Enough(Exception):
 # Attention --------------------------------------------------------------------------------------
 
 
+class Call(NamedTuple):
+    """What a block's attention is called with; tensors are ``[batch, heads, pos, d_head]``."""
+
+    layer: int
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scaling: float
+    window: int | None
+    mask: torch.Tensor | None
+
+
+Attend = Callable[[Call], torch.Tensor]
+
+
 def _told_attention(
     module: torch.nn.Module,
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: None,
+    attention_mask: torch.Tensor | None,
     scaling: float,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
     attend: Attend | None = None,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    return attend(module.layer_idx, query, key, value, scaling).transpose(1, 2), None
+    call = Call(module.layer_idx, query, key, value, scaling, sliding_window, attention_mask)
+    return attend(call).transpose(1, 2), None
 
 
 AttentionInterface.register(_ATTENTION, _told_attention)
@@ -62,7 +86,7 @@ def _softmax_part(
     keys: torch.Tensor,
     values: torch.Tensor,
     scaling: float,
-    later: torch.Tensor | None = None,
+    hidden: torch.Tensor | None = None,
     causal: bool = False,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention over some of the keys, and the logarithm of the softmax's denominator.
@@ -73,10 +97,10 @@ def _softmax_part(
         query: ``[batch, heads, pos, d_head]``.
         keys: ``[batch, heads, keys, d_head]``, and ``values`` alike.
         scaling: of the scores.
-        later: True where a query must not look; broadcasts to ``[batch, heads, pos, keys]``.
+        hidden: True where a query must not look; broadcasts to ``[batch, heads, pos, keys]``.
         causal: query ``i`` sees the keys ``0`` to ``i``.
     """
-    if query.device.type == "cpu" and later is None:
+    if query.device.type == "cpu" and hidden is None:
         # The fused kernel never writes the scores to memory. The public function that calls it
         # throws the denominator away.
         return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
@@ -84,11 +108,13 @@ def _softmax_part(
         )
     scores = (query @ keys.transpose(-1, -2)).float().mul_(scaling)
     if causal:
-        later = torch.ones(scores.shape[-2:], device=scores.device).triu(1).bool()
-    if later is not None:
-        scores.masked_fill_(later, float("-inf"))
+        hidden = torch.ones(scores.shape[-2:], device=scores.device).triu(1).bool()
+    if hidden is not None:
+        scores.masked_fill_(hidden, float("-inf"))
     total = scores.logsumexp(-1)
-    return scores.sub_(total[..., None]).exp_().to(values.dtype) @ values, total
+    # Where nothing is seen there is nothing to mix: zeros, and not 0/0.
+    scores.sub_(total.masked_fill(total.isinf(), 0)[..., None]).exp_()
+    return scores.to(values.dtype) @ values, total
 
 
 @dataclass
@@ -96,64 +122,127 @@ class Rows:
     """What rows attend to: the prefix of their prompt, which all its rows share, and themselves.
 
     Attributes:
-        keys: of the prefix in each block, ``[prompts, kv_heads, prefix, d_head]``; or none.
+        keys: of the prefix in each block, ``[prompts, kv_heads, prefix, d_head]``; or none. In a
+            block that attends to the picture's own states, of these.
         values: alike.
+        start: the position of the rows' first token.
+        cross: the blocks that attend to the picture's own states.
+        block: for each prompt, the first of the image's tokens and the one behind its last, where
+            they see each other in both directions; ``[prompts, 2]``.
         seen: the rows' own keys and values by block, ``[prompts * rows, kv_heads, pos, d_head]``.
         collect: whether every block leaves its own there, or only those that must.
     """
 
-    keys: Sequence[torch.Tensor]
-    values: Sequence[torch.Tensor]
+    keys: Sequence[torch.Tensor] = ()
+    values: Sequence[torch.Tensor] = ()
+    start: int = 0
+    cross: tuple[int, ...] = ()
+    block: torch.Tensor | None = None
     collect: bool = False
-    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    seen: dict[int, KeysAndValues] = field(default_factory=dict)
 
-    def attend(self, layer, query, key, value, scaling) -> torch.Tensor:
+    def attend(self, call: Call) -> torch.Tensor:
         """Every token looks at the prefix, and at its row up to itself."""
+        if call.layer in self.cross:
+            return self._to_picture(call)
         if self.collect:
-            self.seen[layer] = (key, value)
-        own = _softmax_part(query, *_for_heads(query, key, value), scaling, causal=True)
-        return self._with_prefix(layer, query, own, scaling)
+            self.seen[call.layer] = (call.key, call.value)
+        length = call.query.shape[2]
+        queries = torch.arange(length, device=call.query.device)[None]
+        return self._mixed(call, queries, call.key, call.value)
 
-    def only_see(self, layer, query, key, value, scaling) -> torch.Tensor:
+    def only_see(self, call: Call) -> torch.Tensor:
         """Take the keys and values, and go no further."""
-        self.seen[layer] = (key, value)
+        self.seen[call.layer] = (call.key, call.value)
         raise Enough
 
     def attend_from(self, where: torch.Tensor) -> Attend:
         """Let chosen tokens look, after :meth:`only_see`; ``where`` is ``[batch, chosen]``."""
 
-        def attend(layer, query, key, value, scaling) -> torch.Tensor:
-            key, value = _for_heads(query, *self.seen[layer])
-            later = torch.arange(key.shape[2], device=where.device) > where[..., None]
-            own = _softmax_part(query, key, value, scaling, later[:, None].to(key.device))
-            return self._with_prefix(layer, query, own, scaling)
+        def attend(call: Call) -> torch.Tensor:
+            if call.layer in self.cross:
+                return self._to_picture(call)
+            return self._mixed(call, where.to(call.query.device), *self.seen[call.layer])
 
         return attend
 
-    def _with_prefix(self, layer, query, own, scaling) -> torch.Tensor:
-        if not self.keys or not self.keys[layer].shape[2]:
+    def _mixed(
+        self, call: Call, queries: torch.Tensor, key: torch.Tensor, value: torch.Tensor
+    ) -> torch.Tensor:
+        """Attention to the prefix and to the row; ``queries`` counts tokens of the row."""
+        group = call.query.shape[1] // key.shape[1]
+        own_keys = torch.arange(key.shape[2], device=key.device)
+        simple = queries.shape[1] == len(own_keys) and self._plain(call.window, len(own_keys))
+        own = _softmax_part(
+            call.query,
+            _repeat(key, group),
+            _repeat(value, group),
+            call.scaling,
+            None if simple else self._hidden(call, queries, own_keys)[:, None],
+            causal=simple,
+        )
+        if not self.keys or not self.keys[call.layer].shape[2]:
             return own[0]
-        keys, values = self.keys[layer], self.values[layer]
-        prompts, kv_heads, _, width = keys.shape
-        batch, heads, length, _ = query.shape
-        rows, group = batch // prompts, heads // kv_heads
-        # All rows of a prompt look at the same keys: their queries make one matrix product.
-        folded = query.reshape(prompts, rows, kv_heads, group, length, width).transpose(1, 2)
-        folded = folded.reshape(prompts, kv_heads, rows * group * length, width)
-        before, total = _softmax_part(folded, keys, values, scaling)
-        by_row = (prompts, kv_heads, rows, group, length)
-        before = before.reshape(*by_row, width).transpose(1, 2).reshape(query.shape)
-        total = total.reshape(by_row).transpose(1, 2).reshape(query.shape[:-1])
+        keys, values = self.keys[call.layer], self.values[call.layer]
+        before = torch.arange(keys.shape[2], device=key.device) - self.start
+        plain = call.window is None or call.window >= self.start + len(own_keys)
+        hidden = None if plain else self._hidden(call, queries, before)[:, None]
+        mixed, total = _folded(call.query, keys, values, call.scaling, hidden)
         share = (total - own[1]).sigmoid()[..., None]
-        return own[0].lerp(before, share.to(before.dtype))
+        return own[0].lerp(mixed, share.to(mixed.dtype))
+
+    def _plain(self, window: int | None, length: int) -> bool:
+        """Whether rows are causal and no more: no window, no image in them that sees itself."""
+        return self.block is None and (window is None or window >= length)
+
+    def _hidden(self, call: Call, queries: torch.Tensor, keys: torch.Tensor) -> torch.Tensor:
+        """What queries must not see, ``[batch or 1, queries, keys]``; both count from the start."""
+        queries = queries[..., None]
+        hidden = keys > queries
+        if self.block is not None:
+            rows = call.query.shape[0] // len(self.block)
+            bounds = (self.block.to(keys.device) - self.start).repeat_interleave(rows, 0)
+            low, behind = bounds[:, 0, None, None], bounds[:, 1, None, None]
+            inside = (queries >= low) & (queries < behind) & (keys >= low) & (keys < behind)
+            hidden = hidden & ~inside
+        if call.window is not None:
+            hidden = hidden | (keys <= queries - call.window)
+        return hidden
+
+    def _to_picture(self, call: Call) -> torch.Tensor:
+        self.seen[call.layer] = (call.key, call.value)
+        hidden = None if call.mask is None else call.mask < 0
+        return _folded(call.query, call.key, call.value, call.scaling, hidden)[0]
 
 
-def _for_heads(query, key, value) -> tuple[torch.Tensor, torch.Tensor]:
-    """Keys and values once for every head that uses them."""
-    group = query.shape[1] // key.shape[1]
-    if group == 1:
-        return key, value
-    return key.repeat_interleave(group, 1), value.repeat_interleave(group, 1)
+def _folded(
+    query: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    scaling: float,
+    hidden: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """:func:`_softmax_part` over keys that all rows of a prompt share.
+
+    Their queries make one large matrix product. ``hidden`` is ``[batch or 1, 1, pos, keys]``.
+    """
+    prompts, kv_heads, count, width = keys.shape
+    batch, heads, length, _ = query.shape
+    rows, group = batch // prompts, heads // kv_heads
+    folded = query.reshape(prompts, rows, kv_heads, group, length, width).transpose(1, 2)
+    folded = folded.reshape(prompts, kv_heads, rows * group * length, width)
+    if hidden is not None:
+        hidden = hidden.expand(batch, -1, -1, -1).reshape(prompts, 1, rows, 1, length, count)
+        hidden = hidden.expand(-1, -1, -1, group, -1, -1).reshape(prompts, 1, -1, count)
+    mixed, total = _softmax_part(folded, keys, values, scaling, hidden)
+    by_row = (prompts, kv_heads, rows, group, length)
+    mixed = mixed.reshape(*by_row, width).transpose(1, 2).reshape(query.shape)
+    return mixed, total.reshape(by_row).transpose(1, 2).reshape(query.shape[:-1])
+
+
+def _repeat(part: torch.Tensor, group: int) -> torch.Tensor:
+    """Keys or values once for every head that uses them."""
+    return part if group == 1 else part.repeat_interleave(group, 1)
 
 
 # Blocks -----------------------------------------------------------------------------------------
@@ -165,12 +254,14 @@ class Blocks:
     Rows are ``[prompts, rows, pos, d_model]`` throughout.
 
     Attributes:
-        arguments: by block, what the full pass gave it beside the stream. What has an axis of
-            positions has it second, behind one for the prompts (or of size one).
+        cross: the blocks that attend to the picture's own states.
+        arguments: by block, what the full pass gave it beside the stream. All tensors have the
+            prompts (or one for all) on their first axis.
     """
 
     def __init__(self, vlm: HookedVLM) -> None:
         self.vlm = vlm
+        self.cross = vlm.family.cross_layers(vlm.model.config.get_text_config())
         self.arguments: list[dict[str, Any]] = []
 
     def full_pass(
@@ -188,10 +279,11 @@ class Blocks:
             cache: gets the keys and values, where they are wanted.
             before: the block before which to stop, or None to run as far as the hooks let it.
         """
+        wanted = (*_ARGUMENTS, "cross_attention_states")
 
         def note(module: torch.nn.Module, arguments: tuple, keywords: dict) -> None:
-            names = ("position_embeddings", "position_ids")
-            self.arguments.append({name: keywords[name] for name in names})
+            given = {name: keywords.get(name) for name in wanted}
+            self.arguments.append({name: part for name, part in given.items() if part is not None})
             if len(self.arguments) - 1 == before:
                 raise Enough
 
@@ -209,78 +301,95 @@ class Blocks:
     def spread(self, image_of: torch.Tensor) -> None:
         """From one prompt for each image to all prompts, whose images are given."""
 
-        def each(part: torch.Tensor) -> torch.Tensor:
-            return part if len(part) == 1 else part[image_of]
+        def each(part: Any, name: str) -> Any:
+            return part if len(part) == 1 else part[image_of.to(part.device)]
 
         for noted in self.arguments:
-            noted["position_embeddings"] = tuple(map(each, noted["position_embeddings"]))
-            noted["position_ids"] = each(noted["position_ids"])
+            noted.pop("cross_attention_states", None)  # its keys and values are kept
+            noted |= _mapped(noted, each)
 
-    def run(self, layer: int, resid: torch.Tensor, start: int, rows: Rows) -> torch.Tensor:
-        """One block on rows whose first token stands at position ``start``."""
-        output = self._call(layer, resid.flatten(0, 1), self._here(resid, start), rows.attend)
+    def run(self, layer: int, resid: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """One block on rows."""
+        output = self._call(layer, resid.flatten(0, 1), self._here(resid, rows), rows, rows.attend)
         return output.view(resid.shape)
 
-    def see(self, layer: int, resid: torch.Tensor, start: int, rows: Rows) -> None:
+    def see(self, layer: int, resid: torch.Tensor, rows: Rows) -> None:
         """Only compute a block's keys and values, into ``rows.seen``."""
         with suppress(Enough):
-            self._call(layer, resid.flatten(0, 1), self._here(resid, start), rows.only_see)
+            self._call(layer, resid.flatten(0, 1), self._here(resid, rows), rows, rows.only_see)
 
     def run_at(
-        self, layer: int, resid: torch.Tensor, start: int, rows: Rows, where: torch.Tensor
+        self, layer: int, resid: torch.Tensor, rows: Rows, where: torch.Tensor
     ) -> torch.Tensor:
         """One block of which only some tokens are wanted: the others give keys and values.
 
         Args:
-            where: the tokens, counted from ``start``, ``[prompts, rows, chosen]``.
+            layer: which block.
+            resid: the rows' stream before it.
+            rows: what they attend to.
+            where: the tokens, counted from the rows' first, ``[prompts, rows, chosen]``.
 
         Returns:
             ``[prompts, rows, chosen, d_model]``.
         """
-        self.see(layer, resid, start, rows)
+        if layer not in self.cross:  # there, tokens do not see each other
+            self.see(layer, resid, rows)
         prompts, count, chosen = where.shape
-        each = torch.arange(prompts, device=where.device)[:, None, None]
+        each = torch.arange(prompts)[:, None, None]
 
-        def at(part: torch.Tensor) -> torch.Tensor:
-            places = (where + start).to(part.device)
+        def at(part: torch.Tensor, name: str) -> torch.Tensor:
+            axis, places = _ARGUMENTS[name], (where + rows.start).to(part.device)
+            part = part.movedim(axis, 1)
             found = part[0, places] if len(part) == 1 else part[each.to(part.device), places]
-            return found.flatten(0, 1)
+            return found.flatten(0, 1).movedim(1, axis)
 
-        flat = where.flatten(0, 1)
+        flat = where.flatten(0, 1).to(resid.device)
         batch = torch.arange(len(flat), device=flat.device)[:, None]
-        picked = resid.flatten(0, 1)[batch.to(resid.device), flat.to(resid.device)]
-        output = self._call(layer, picked, at, rows.attend_from(flat))
+        picked = resid.flatten(0, 1)[batch, flat]
+        output = self._call(layer, picked, at, rows, rows.attend_from(flat))
         return output.view(prompts, count, chosen, -1)
 
-    def _here(self, resid: torch.Tensor, start: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _here(self, resid: torch.Tensor, rows: Rows) -> Callable:
         """What cuts an argument to the rows' tokens."""
-        _, rows, length, _ = resid.shape
+        _, count, length, _ = resid.shape
 
-        def cut(part: torch.Tensor) -> torch.Tensor:
-            part = part.narrow(1, start, length)
-            return part if len(part) == 1 else part.repeat_interleave(rows, 0)
+        def cut(part: torch.Tensor, name: str) -> torch.Tensor:
+            part = part.narrow(_ARGUMENTS[name], rows.start, length)
+            return part if len(part) == 1 else part.repeat_interleave(count, 0)
 
         return cut
 
     def _call(
-        self,
-        layer: int,
-        flat: torch.Tensor,
-        cut: Callable[[torch.Tensor], torch.Tensor],
-        attend: Attend,
+        self, layer: int, flat: torch.Tensor, cut: Callable, rows: Rows, attend: Attend
     ) -> torch.Tensor:
-        noted = self.arguments[layer]
+        noted = dict(self.arguments[layer])
+        states = noted.pop("cross_attention_states", None)
+        arguments, kept = _mapped(noted, cut), None
+        if layer in self.cross:
+            arguments["cross_attention_states"] = None if rows.keys else states
+            if rows.keys:
+                kept = SimpleNamespace(keys=rows.keys[layer], values=rows.values[layer])
+                kept = SimpleNamespace(layers={layer: kept})
         with _attention(self.vlm):
             output = self.vlm.layers[layer](
                 flat,
-                position_embeddings=tuple(cut(part) for part in noted["position_embeddings"]),
-                position_ids=cut(noted["position_ids"]),
+                **arguments,
                 attention_mask=None,
-                past_key_values=None,
+                past_key_values=kept,
                 use_cache=False,
                 attend=attend,
             )
         return output[0] if isinstance(output, tuple) else output
+
+
+def _mapped(noted: dict[str, Any], change: Callable) -> dict[str, Any]:
+    """Change every tensor among a block's arguments; some are in pairs."""
+    return {
+        name: tuple(change(one, name) for one in part)
+        if isinstance(part, tuple)
+        else change(part, name)
+        for name, part in noted.items()
+    }
 
 
 def has_hooks_of_others(vlm: HookedVLM) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from tqdm.auto import tqdm
+from transformers import Cache
 
 from helpers.beliefs import answer_forms, read_beliefs
 from helpers.engine import CleanRun, depth_of
@@ -153,7 +154,9 @@ def _rest_of_form(vlm: HookedVLM, jobs: Sequence[Job], form: tuple[int, ...]) ->
         clean = _begin(vlm, _Batch([group], len(group.members)), jobs)
         _, cache = clean.caches([jobs[index].edits for index in group.members])
         ids = torch.tensor([form[:-1]] * len(group.members), device=vlm.device)
-        logits = vlm.model(input_ids=ids, past_key_values=cache).logits.float().log_softmax(-1)
+        more = vlm.continued(group.prompt, *ids.shape)
+        logits = vlm.model(input_ids=ids, past_key_values=cache, **more).logits
+        logits = logits.float().log_softmax(-1)
         new = torch.tensor(form[1:], device=vlm.device)
         chosen = logits.gather(2, new.expand(len(ids), -1)[..., None])[..., 0].sum(1)
         totals[group.members] = chosen.cpu()
@@ -283,28 +286,38 @@ def replies(vlm: HookedVLM, jobs: Sequence[Job], max_new_tokens: int = 24) -> pd
         ValueError: if there are no jobs or an edit cannot be made.
     """
     jobs = _checked(vlm, jobs)
-    tokenizer = vlm.processor.tokenizer
+    tokenizer, eos = vlm.processor.tokenizer, vlm.model.generation_config.eos_token_id
+    ends = [] if eos is None else torch.tensor(eos).flatten().tolist()
     found = [""] * len(jobs)
     for group in _group(jobs):
         clean = _begin(vlm, _Batch([group], len(group.members)), jobs)
         logits, cache = clean.caches([jobs[index].edits for index in group.members])
-        first = logits.argmax(-1, keepdim=True)
-        ids = group.prompt.inputs["input_ids"].to(vlm.device).expand(len(first), -1)
-        ids = torch.cat([ids, first], 1)
-        if max_new_tokens > 1:
-            ids = vlm.model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                past_key_values=cache,
-                max_new_tokens=max_new_tokens - 1,
-                do_sample=False,
-            )
-        eos = vlm.model.generation_config.eos_token_id
-        ends = [] if eos is None else torch.tensor(eos).flatten().tolist()
-        for index, row in zip(group.members, ids[:, len(group.prompt) :].tolist(), strict=True):
+        answers = _greedy(vlm, group.prompt, logits, cache, max_new_tokens, ends)
+        for index, row in zip(group.members, answers.tolist(), strict=True):
             stop = next((n for n, token in enumerate(row) if token in ends), len(row))
             found[index] = tokenizer.decode(row[:stop], skip_special_tokens=True).strip()
     return pd.DataFrame([job.labels for job in jobs]).assign(reply=found)
+
+
+@torch.no_grad()
+def _greedy(
+    vlm: HookedVLM,
+    prompt: Prompt,
+    logits: torch.Tensor,
+    cache: Cache,
+    count: int,
+    ends: Sequence[int],
+) -> torch.Tensor:
+    """Likeliest tokens behind kept rows, ``[rows, tokens]``, until every answer has ended."""
+    tokens = [logits.argmax(-1, keepdim=True)]
+    more = vlm.continued(prompt, len(logits), 1)
+    over = torch.isin(tokens[0], torch.tensor(ends, device=logits.device))
+    while len(tokens) < count and not bool(over.all()):
+        # No attention mask: with one, Qwen builds positions for all of it.
+        output = vlm.model(input_ids=tokens[-1], past_key_values=cache, **more)
+        tokens.append(output.logits[:, -1].argmax(-1, keepdim=True))
+        over |= torch.isin(tokens[-1], torch.tensor(ends, device=logits.device))
+    return torch.cat(tokens, 1)
 
 
 def mirror_swap(
@@ -381,7 +394,7 @@ def _swap_some(
             states = sources.stream(depth_of(site))[row]
             for group, positions in groups.items():
                 where = tuple(positions[index])
-                vectors = states[[position - first for position in where]]
+                vectors = states[[position - sources.start for position in where]]
                 labels = {"prompt": index, "site": site, "layer": int(site.split(".")[1])}
                 edit = Edit(site, where, vectors, replace=True)
                 jobs.append(Job(prompts[index], (edit,), labels | {"group": group}))
