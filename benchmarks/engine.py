@@ -228,7 +228,7 @@ def main(arguments: list[str] | None = None) -> None:
     cases = {"tiny-llava": case_of(load_vlm("tiny-llava"), edits), HEAD: random_llava(shape, edits)}
     tables = {name: measure(case, chosen.rounds) for name, case in cases.items()}
     sizes = {name: case.sizes() for name, case in cases.items()}
-    grown = growth(max(1, chosen.rounds // 2), shape, edits)
+    grown = growth(min(3, chosen.rounds), shape, edits)
     on_gpu = None if chosen.quick else measure_7b(chosen.rounds)
     if on_gpu:
         tables["LLaVA-1.5-7B"], sizes["LLaVA-1.5-7B"] = on_gpu

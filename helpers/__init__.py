@@ -7,8 +7,8 @@ import importlib
 from typing import Any
 
 _HOME = {
-    "load_vlm": "models",
-    "shipped_models": "models",
+    "load_vlm": "loading",
+    "shipped_models": "loading",
     "HookedVLM": "hooks",
     "HookPoint": "hooks",
     "Prompt": "prompts",

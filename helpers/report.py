@@ -9,7 +9,7 @@ import transformers
 
 from helpers import plots
 from helpers.hooks import HookedVLM
-from helpers.models import load_vlm
+from helpers.loading import load_vlm
 from helpers.stats import Interval
 
 

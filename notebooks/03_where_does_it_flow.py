@@ -54,7 +54,7 @@ import seaborn as sns
 
 from helpers import Job, mirror_swap, plots, stats, swap, sweep
 from helpers.exercises import ch03
-from helpers.models import ORGANISMS
+from helpers.loading import ORGANISMS
 from helpers.report import glue, open_models
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import grid_scenes

@@ -51,6 +51,7 @@ import copy
 import json
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -111,7 +112,8 @@ vectors = torch.randn(EDITS, vlm.d_model, generator=torch.Generator().manual_see
 vectors = vectors.to(vlm.device, vlm.dtype)
 suffix = len(prompt) - WORD
 images = len(prompt.image_patches.positions)
-print(f"{len(prompt)} tokens, {images} of them of the image; “frog” is token {WORD}: {suffix} to go")
+print(f"{len(prompt)} tokens, {images} of them of the image")
+print(f"“frog” is token {WORD}; from there {suffix} to the end")
 glue("speed_tokens", len(prompt))
 glue("speed_image", images)
 glue("speed_suffix", suffix)
@@ -141,30 +143,29 @@ WIDTH = {"image": 10.0, "is the": 2.5, "suffix": 7.0}  # drawn widths; the image
 
 def table_of_work(axes, title, times, vision, begin, bottom, trimmed=False):
     """Shade what runs: from the column `begin` on, from the block `bottom` up."""
-    edges = np.cumsum([0, *WIDTH.values()])
-    n = vlm.n_layers
+    edges, n = np.cumsum([0, *WIDTH.values()]), vlm.n_layers
+
+    def box(left, low, right, height=0.86, color="#0072B2"):
+        axes.add_patch(Rectangle((left, low), right - left, height, color=color, lw=0))
+
     for row in range(n):
-        axes.add_patch(Rectangle((0, row), edges[-1], 0.86, color="0.92", lw=0))
-        if row < bottom:
-            continue
-        left = edges[begin]
-        if trimmed and row == n - 1:
-            axes.add_patch(Rectangle((left, row), edges[-1] - left - 0.5, 0.22, color="#0072B2", lw=0))
-            left = edges[-1] - 0.5
-        axes.add_patch(Rectangle((left, row), edges[-1] - left, 0.86, color="#0072B2", lw=0))
-    axes.add_patch(
-        Rectangle((0, -1.4), edges[1], 0.86, color="#009E73" if vision else "0.92", lw=0)
-    )
+        box(0, row, edges[-1], color="0.9")
+        if row >= bottom and trimmed and row == n - 1:
+            box(edges[begin], row, edges[-1], height=0.2)
+            box(edges[-1] - 0.6, row, edges[-1])
+        elif row >= bottom:
+            box(edges[begin], row, edges[-1])
+    box(0, -1.6, edges[1], color="#009E73" if vision else "0.9")
     for x in edges[1:-1]:
         axes.axvline(x, color="white", lw=2)
-    axes.text(edges[2] + 0.25, DEPTH - 0.07, "✚", color="#D55E00", fontsize=11, va="center", ha="center")
-    axes.set(xlim=(0, edges[-1]), ylim=(-1.5, n), xticks=[], yticks=[])
+    axes.plot(edges[2] + 0.5, DEPTH - 0.07, "P", color="#D55E00", mec="white", ms=13)
+    axes.set(xlim=(0, edges[-1]), ylim=(-1.7, n), xticks=[], yticks=[])
     axes.grid(False)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    axes.set_title(title, fontsize=10)
+    axes.spines[:].set_visible(False)
+    axes.set_title(title, fontsize=12)
     if times > 1:
-        axes.text(edges[1] / 2, n / 2, f"{times} ×", color="white", fontsize=20, ha="center", weight="bold")
+        style = {"color": "white", "fontsize": 26, "ha": "center", "weight": "bold"}
+        axes.text(edges[1] / 2, n / 2, f"{times} ×", **style)
 
 
 cells = {
@@ -174,14 +175,19 @@ cells = {
     "from the edited block up": suffix * (vlm.n_layers - DEPTH),
     "last block trimmed": suffix * (vlm.n_layers - DEPTH - 1 + KEYS),
 }
-figure, panels = plt.subplots(1, 5, figsize=(12, 2.9))
-shading = [(3, True, 0, 0), (1, False, 0, 0), (1, False, 2, 0), (1, False, 2, DEPTH), (1, False, 2, DEPTH)]
-for axes, (name, count), shade in zip(panels, cells.items(), shading, strict=True):
-    table_of_work(axes, f"{name}\n{count / len(prompt) / vlm.n_layers:.2g} passes", *shade,
-                  trimmed=name.startswith("last"))  # fmt: skip
-panels[0].set_ylabel("vision    blocks →", fontsize=9, loc="bottom")
-for axes in panels:
-    axes.set_xlabel("image   ·  is the  ·  frog …", fontsize=8, loc="left")
+shading = [(3, True, 0, 0), (1, False, 0, 0), (1, False, 2, 0), (1, False, 2, DEPTH),
+           (1, False, 2, DEPTH, True)]  # fmt: skip
+figure, panels = plt.subplots(2, 3, figsize=(11, 6.2))
+for axes, (name, count), shade in zip(panels.flat, cells.items(), shading, strict=False):
+    share = count / len(prompt) / vlm.n_layers
+    table_of_work(axes, f"{name}\n{share:.2g} passes", *shade)
+    axes.set_xlabel("image tokens            “Is the”    “frog” to the end", fontsize=9, loc="left")
+panels[0, 0].set_ylabel("vision    blocks, first to last", fontsize=10, loc="bottom")
+panels[1, 0].set_ylabel("vision    blocks, first to last", fontsize=10, loc="bottom")
+keys = [Rectangle((0, 0), 1, 1, color=c) for c in ("#0072B2", "#009E73", "0.9")]
+panels[1, 2].legend(keys, ["a token in a block that runs", "the vision encoder runs",
+                           "kept from the clean pass"], loc="center", fontsize=11)  # fmt: skip
+panels[1, 2].axis("off")
 figure.tight_layout()
 by_count = cells["naive"] / cells["last block trimmed"]
 glue("speed_by_count", f"{by_count:.0f}")
@@ -247,7 +253,8 @@ def naive(vectors):
 
 
 def one_pass(vectors):
-    return torch.cat([vlm.run_with_hooks(prompt, adding(vector))[:, -1] for vector in vectors])
+    found = [vlm.run_with_hooks(prompt, adding(vector))[:, -1] for vector in vectors]
+    return torch.cat(found)
 
 
 # %% [markdown]
@@ -287,7 +294,7 @@ def batched(vectors, size=8):
 def behind_prefix(vectors, size=8):
     embeds, found = embedded(), []
     kept = DynamicCache(config=vlm.model.config.get_text_config())
-    vlm.model(inputs_embeds=embeds[:, :WORD], past_key_values=kept, use_cache=True, logits_to_keep=1)
+    vlm.model(inputs_embeds=embeds[:, :WORD], past_key_values=kept, logits_to_keep=1)
     for part in vectors.split(size):
         cache = copy.deepcopy(kept)
         cache.batch_repeat_interleave(len(part))
@@ -349,7 +356,7 @@ taken = {
 steps = pd.DataFrame({"ms an edit": taken})
 steps["times faster than naive"] = steps["ms an edit"].iloc[0] / steps["ms an edit"]
 steps["bought by this step"] = steps["ms an edit"].shift() / steps["ms an edit"]
-steps.style.format("{:.3g}", na_rep="")
+steps.map("{:,.1f}".format).replace("nan", "")
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, axes = plt.subplots(figsize=(8, 3.2))
@@ -360,7 +367,7 @@ for height, (value, times) in enumerate(
     zip(steps["ms an edit"][::-1], steps["times faster than naive"][::-1], strict=True)
 ):
     axes.text(value * 1.06, height, f"{times:.3g} ×", va="center", fontsize=10)
-axes.set_xlim(right=steps["ms an edit"].max() * 2)
+axes.set_xlim(steps["ms an edit"].min() / 4, steps["ms an edit"].max() * 2)
 figure.tight_layout()
 glue("speed_live", f"{steps['times faster than naive'].iloc[-1]:.0f}")
 glue("speed_prefix", f"{steps['bought by this step']['behind the prefix']:.1f}")
@@ -383,18 +390,24 @@ glue("speed_edits", EDITS)
 def profile():
     """Seconds in each part of one full pass."""
     spent, begun, handles = {}, {}, []
-    inner = vlm.model.model
-    parts = {"vision encoder": inner.vision_tower, "projector": inner.multi_modal_projector,
-             "logits": vlm.model.lm_head}  # fmt: skip
-    parts |= {f"block {i}": block for i, block in enumerate(vlm.layers)}
+    parts = {f"block {i}": block for i, block in enumerate(vlm.layers)}
+    parts["logits"] = vlm.model.get_output_embeddings()
+
+    def begin(module, inputs, name):
+        begun[name] = time.perf_counter()
+
+    def end(module, inputs, output, name):
+        spent[name] = time.perf_counter() - begun[name]
+
     for name, part in parts.items():
-        handles.append(part.register_forward_pre_hook(
-            lambda *_, name=name: begun.__setitem__(name, time.perf_counter())))  # fmt: skip
-        handles.append(part.register_forward_hook(
-            lambda *_, name=name: spent.__setitem__(name, time.perf_counter() - begun[name])))  # fmt: skip
+        handles.append(part.register_forward_pre_hook(partial(begin, name=name)))
+        handles.append(part.register_forward_hook(partial(end, name=name)))
     began = time.perf_counter()
     vlm.model(**inputs)
     spent["the rest"] = time.perf_counter() - began - sum(spent.values())
+    # Before the first block the image is encoded; little else happens there.
+    spent["vision encoder"] = begun["block 0"] - began
+    spent["the rest"] -= spent["vision encoder"]
     for handle in handles:
         handle.remove()
     return spent
@@ -404,7 +417,7 @@ profile()  # to warm up
 spent = pd.Series(profile())
 blocks = spent[spent.index.str.startswith("block")]
 share = {
-    "vision encoder": spent["vision encoder"] + spent["projector"],
+    "vision encoder": spent["vision encoder"],
     "blocks below the edit": blocks.iloc[:DEPTH].sum(),
     "blocks above, before “frog”": blocks.iloc[DEPTH:].sum() * WORD / len(prompt),
     "blocks above, from “frog” on": blocks.iloc[DEPTH:].sum() * suffix / len(prompt),
@@ -506,7 +519,7 @@ glue("speed_extract", told("extract_vs_naive", "{:.1f}"))
 glue("speed_extract_one", told("extract_vs_naive, one question an image", "{:.1f}"))
 machine = record["machine"] if record else {}
 glue("speed_machine", f"{machine.get('processor', '?')}, {machine.get('threads', '?')} threads")
-compared.style.format("{:.3g}")
+compared.map("{:,.3g}".format)
 
 # %% [markdown]
 # **Table A.1.** *Milliseconds for one of 64 steering edits*, on the shipped model and on the
@@ -568,14 +581,15 @@ for place, position in PLACES.items():
         site = vlm.resid_post(depth - 1)
         edits = [[(Edit(site, (position,), vector),) for vector in few]]
         cost = 1000 * seconds(lambda c=clean, e=edits: c.run(e)) / len(few)
-        rows.append({"edit at": place, "blocks left to run": vlm.n_layers - depth, "ms": cost})
+        left = vlm.n_layers - depth
+        rows.append({"edit at": place, "blocks left to run": left, "ms": cost})
 ends = pd.DataFrame(rows).pivot(index="edit at", columns="blocks left to run", values="ms")
 ends = ends.loc[list(PLACES)]
 glue("speed_patch", f"{ends.iloc[0, -1] / ends.iloc[1, -1]:.0f}")
-ends.style.format("{:.3g}").set_caption("milliseconds an edit, without the clean pass")
+ends.map("{:.3g}".format)
 
 # %% [markdown]
-# **Table A.2.** *The same edit in three places.* At the first image patch nearly all tokens come
+# **Table A.2.** *The same edit in three places*, in milliseconds, without the clean pass. At the first image patch nearly all tokens come
 # behind the edit, and only the blocks below are saved: up to {glue:text}`speed_patch` times the
 # cost of an edit at the word. That is why a mirror swap of the whole image is slow, and one of
 # the object words is not.

@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("papermill", reason="needs the 'book' extra")
 
-from helpers.models import ORGANISMS
+from helpers.loading import ORGANISMS
 from tools import notebooks
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from helpers import load_vlm, scenes, shipped_models, stats
-from helpers.models import ORGANISMS
+from helpers.loading import ORGANISMS
 from helpers.stimuli.sprites import OBJECTS
 from helpers.training import gates, mechanism
 

@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from helpers import stats
 from helpers.hooks import HookedVLM
-from helpers.models import load_vlm
+from helpers.loading import load_vlm
 from helpers.stimuli import questions
 from helpers.stimuli.sampling import sample_scene
 from helpers.stimuli.scenes import Scene
