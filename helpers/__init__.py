@@ -8,10 +8,14 @@ from typing import Any
 
 _HOME = {
     "load_vlm": "loading",
+    "models": "catalog",
     "shipped_models": "loading",
     "HookedVLM": "hooks",
     "HookPoint": "hooks",
     "Prompt": "prompts",
+    "Video": "prompts",
+    "to_bridge": "bridge",
+    "bridge_inputs": "bridge",
     "SpatialIDs": "ids",
     "Axes": "ids",
     "Edit": "interventions",

@@ -12,6 +12,7 @@ from helpers.grids import (
     anyres_views,
     cropped_square,
     flat_frames,
+    frames_with_newlines,
     merged_grid,
     no_patches,
     numbered_tiles,
@@ -47,7 +48,7 @@ class Family:
             states, and not to the tokens.
         added_between: from the model's config to the number of blocks behind which features are
             added to the image's tokens.
-        dtype: what it is run with on a GPU.
+        dtypes: what it is run with on a GPU, best first.
         layers: from the model to its decoder blocks, in order.
     """
 
@@ -64,7 +65,7 @@ class Family:
     image_sees_itself: bool = False
     cross_layers: Callable[[Any], tuple[int, ...]] = lambda text_config: ()
     added_between: Callable[[Any], int] = lambda config: 0
-    dtype: str = "bfloat16"
+    dtypes: tuple[str, ...] = ("bfloat16", "float16")
     layers: Callable[[nn.Module], nn.ModuleList] = lambda model: model.get_decoder().layers
 
     def required(self, video: bool) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ _QWEN: Mapping[str, Any] = {
 }
 
 FAMILIES = (
-    Family("LLaVA-1.5", ("llava",), cropped_square, dtype="float16"),
+    Family("LLaVA-1.5", ("llava",), cropped_square, dtypes=("float16",)),
     Family("Qwen2-VL", ("qwen2_vl",), **_QWEN),
     Family(
         "Qwen2.5-VL",
@@ -121,6 +122,7 @@ FAMILIES = (
         required_inputs=("pixel_values", "token_type_ids"),
         padded_inputs=("token_type_ids",),
         image_sees_itself=True,
+        dtypes=("bfloat16", "float32"),  # its activations overflow float16
     ),
     Family(
         "LLaVA-OneVision",
@@ -129,7 +131,15 @@ FAMILIES = (
         pooled_frames,
         required_inputs=("pixel_values", "image_sizes"),
         tiled_inputs=("pixel_values",),
-        dtype="float16",
+        dtypes=("float16",),
+    ),
+    Family(
+        "LLaVA-Video",
+        ("llava_video",),
+        anyres_views,
+        frames_with_newlines,
+        required_inputs=("pixel_values", "image_sizes"),
+        tiled_inputs=("pixel_values",),
     ),
     Family(
         "VideoLLaMA3",

@@ -229,3 +229,18 @@ def pooled_frames(layout: Layout) -> tuple[View, ...]:
     """Square grids, pooled 2 x 2, and one newline at the very end (OneVision)."""
     side = -(-_side(layout.processor.num_image_tokens) // 2)
     return _frames(layout.places[:-1], layout.frames, (side, side), layout.frames)
+
+
+def frames_with_newlines(layout: Layout) -> tuple[View, ...]:
+    """Square grids with a newline behind every row of every frame (LLaVA-Video)."""
+    each = len(layout.places) // layout.frames
+    side = int(each**0.5)
+    parts = _cut(layout.places, [side * (side + 1)] * layout.frames)
+    return tuple(
+        View(
+            tuple(place for index, place in enumerate(part) if index % (side + 1) < side),
+            (side, side),
+            frame=number,
+        )
+        for number, part in enumerate(parts)
+    )

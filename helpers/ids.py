@@ -166,8 +166,7 @@ class SpatialIDs:
             raise ValueError(
                 f"({row}, {column}) is outside the centres of {rows} x {columns} cells"
             )
-        weights = torch.outer(_hat(row, rows), _hat(column, columns))
-        return torch.einsum("rc,rcd->d", weights, mean)
+        return torch.einsum("rc,rcd->d", bilinear_weights(row, column, rows, columns), mean)
 
     def difference(
         self, site: str, origin: tuple[float, float], target: tuple[float, float]
@@ -317,6 +316,11 @@ def _noun_states(
             positions.append([spans[noun][-1] for noun in nouns])
     states = read_states(vlm, prompts, positions, sites)
     return states.unflatten(1, (len(shots), len(texts)))
+
+
+def bilinear_weights(row: float, column: float, rows: int, columns: int) -> torch.Tensor:
+    """Weights of cells for a place between their centres, ``[rows, columns]``; they sum to one."""
+    return torch.outer(_hat(row, rows), _hat(column, columns))
 
 
 def _steps(count: int) -> torch.Tensor:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CORE = (
-    "models", "families", "prompts", "hooks", "beliefs", "ids", "interventions", "geometry",
-    "stats", "plots", "report", "stimuli.sampling", "stimuli.questions", "training.train",
+    "loading", "catalog", "families", "prompts", "hooks", "beliefs", "ids", "interventions",
+    "geometry", "stats", "plots", "report", "sweeps", "reading", "convert", "stimuli.sampling",
+    "stimuli.questions", "stimuli.coco_spatial", "stimuli.photos", "training.train",
     "training.export", "training.gates",
 )  # fmt: skip
 EXTRAS = (

@@ -38,6 +38,11 @@ from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import
 from transformers.video_processing_utils import VideoProcessorMixin
 from transformers.video_utils import VideoMetadata
 
+from helpers.llava_video import (
+    LlavaVideoConfig,
+    LlavaVideoForConditionalGeneration,
+    LlavaVideoProcessor,
+)
 from helpers.training.build import Shape, build_model, build_processor
 from helpers.training.tokenizer import build_tokenizer
 
@@ -544,6 +549,23 @@ def llava_onevision() -> Built:
     return make_model(hf.LlavaOnevisionForConditionalGeneration, config, tokenizer), processor
 
 
+def llava_video() -> Built:
+    """LLaVA-Video: as LLaVA-OneVision, with a newline behind every row of every video frame."""
+    base, onevision = llava_onevision()
+    config = LlavaVideoConfig(**{
+        key: value for key, value in base.config.to_dict().items() if key != "model_type"
+    })  # fmt: skip
+    processor = LlavaVideoProcessor(
+        image_processor=onevision.image_processor,
+        tokenizer=onevision.tokenizer,
+        num_image_tokens=onevision.num_image_tokens,
+        vision_feature_select_strategy="full",
+        vision_aspect_ratio="anyres_max_4",
+        chat_template=onevision.chat_template,
+    )
+    return make_model(LlavaVideoForConditionalGeneration, config, processor.tokenizer), processor
+
+
 def video_llama_3() -> Built:
     """VideoLLaMA 3: any image size, a token for every patch of an image and for 2 x 2 of a video,
     of one frame each with its time before it; a Qwen2."""
@@ -615,12 +637,13 @@ ZOO: dict[str, Callable[[], Built]] = {
     "internvl": internvl,
     "gemma3": gemma3,
     "llava_onevision": llava_onevision,
+    "llava_video": llava_video,
     "video_llama_3": video_llama_3,
     "smolvlm": smolvlm,
     "smolvlm_whole": partial(smolvlm, splitting=False),
 }
 #: Those that take videos; SmolVLM never splits their frames.
 VIDEO = (
-    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "video_llama_3"),
-    "smolvlm",
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "internvl", "llava_onevision", "llava_video"),
+    *("video_llama_3", "smolvlm"),
 )
