@@ -90,6 +90,7 @@ NORMS: Mapping[str, Mapping[str, str]] = {
         "ln2_post": "post_feedforward_layernorm",
     },
     "llava_onevision": _USUAL,
+    "llava_video": _USUAL,
     "video_llama_3": _USUAL,
     "smolvlm": _USUAL,
 }
