@@ -188,6 +188,7 @@ class CleanRun:
 
     def _run(self, rows: Sequence[Sequence[Edits]], collect: bool = False):
         vlm, top = self.vlm, self.vlm.n_layers - 1
+        vlm.work["edits"] += sum(map(len, rows))
         first = torch.tensor([[self._first_depth(edits) for edits in part] for part in rows])
         # Rows of all prompts that share a slot start together; late starters come last.
         order = first.sort(dim=1).indices

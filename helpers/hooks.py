@@ -56,6 +56,7 @@ class HookedVLM:
         d_model: width of the residual stream.
         hook_names: every site, in the order in which a forward pass reaches them.
         held: the sites at which :meth:`hooks` holds hooks now.
+        work: how many prompts ran in full so far, and how many rows of edits behind them.
     """
 
     def __init__(self, model: nn.Module, processor: Any) -> None:
@@ -67,6 +68,7 @@ class HookedVLM:
         self.d_model = model.config.get_text_config().hidden_size
         self.hook_names = [f"blocks.{i}.{site}" for i in range(self.n_layers) for site in _SITES]
         self.held: tuple[str, ...] = ()
+        self.work = {"prompts": 0, "edits": 0}
 
     def __repr__(self) -> str:
         return (
@@ -186,6 +188,7 @@ class HookedVLM:
             ValueError: if there are none, or they have different inputs.
         """
         prompts = _as_list(prompts)
+        self.work["prompts"] += len(prompts)
         kinds = {tuple(sorted(prompt.inputs)) for prompt in prompts}
         if len(kinds) > 1:
             raise ValueError("prompts with pictures and with videos do not go into one batch")

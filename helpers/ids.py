@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
+from helpers.fingerprint import Fingerprint
 from helpers.hooks import HookedVLM
 from helpers.reading import read_states
 from helpers.stimuli.sampling import PAPER_SIZES
@@ -76,6 +77,7 @@ class SpatialIDs:
         background: Background = Background(),
         seed: int = 0,
         batch_size: int = 32,
+        save_to: str | Path | None = None,
         progress: bool = True,
     ) -> list["SpatialIDs"]:
         """Read IDs off grid images of two objects, several kinds off the same images.
@@ -95,6 +97,7 @@ class SpatialIDs:
             background: behind the objects.
             seed: draws the partners' cells.
             batch_size: prompts in one pass.
+            save_to: a folder. IDs are kept there, and the same call reads them.
             progress: show a bar.
 
         Returns:
@@ -108,6 +111,12 @@ class SpatialIDs:
         _check_extraction(pairs, wanted, partners)
         everywhere = [vlm.resid_post(layer) for layer in range(vlm.n_layers)]
         sites = vlm.select(everywhere if sites is None else sites)
+        kept = None
+        if save_to is not None:
+            settings = (pairs, list(wanted), sites, grid, partners, size, background, seed)
+            kept = _Kept(Path(save_to), str(Fingerprint("ids", settings).add(vlm)), len(wanted))
+            if kept.there:
+                return [cls.load(path) for path in kept.paths]
         texts, nouns = (
             [*dict.fromkeys(part)] for part in zip(*[w[::-1] for w in wanted], strict=True)
         )
@@ -126,10 +135,13 @@ class SpatialIDs:
         means = sums / min(partners, grid * grid - 1)
         centred = means - means.mean((3, 4), keepdim=True)
         names = (tuple(sites), tuple(pairs))
-        return [
+        found = [
             cls(vectors, *names, noun, _name_of(vlm))
             for vectors, (noun, _) in zip(centred, wanted, strict=True)
         ]
+        if kept is not None:
+            kept.write(found)
+        return found
 
     def _site(self, site: str) -> int:
         if site not in self.sites:
@@ -255,6 +267,23 @@ class _Shot:
     pair: int
     cells: tuple[tuple[int, int], tuple[int, int]]
     scene: Scene
+
+
+class _Kept:
+    """Where extracted IDs are kept: one file for each that was wanted."""
+
+    def __init__(self, folder: Path, name: str, count: int) -> None:
+        self.paths = [folder / f"ids-{name}-{number}.safetensors" for number in range(count)]
+
+    @property
+    def there(self) -> bool:
+        return all(path.exists() for path in self.paths)
+
+    def write(self, found: Sequence["SpatialIDs"]) -> None:
+        for path, ids in zip(self.paths, found, strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            ids.save(path.with_suffix(".part"))
+            path.with_suffix(".part").replace(path)
 
 
 def _check_extraction(

@@ -1,25 +1,37 @@
 """A chapter's first lines, and its numbers: the text shows what the run measured."""
 
+import os
 import platform
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import transformers
 
 from helpers import plots
 from helpers.hooks import HookedVLM
-from helpers.loading import load_vlm
+from helpers.loading import load_vlm, shipped_models, will_it_fit
+from helpers.results import Results
 from helpers.stats import Interval
 
+#: The results of the chapter that runs, if it keeps any.
+_results: Results | None = None
 
-def open_models(*names: str, small: bool = False, seed: int = 0) -> dict[str, HookedVLM]:
+
+def open_models(
+    *names: str, small: bool = False, seed: int = 0, chapter: str | None = None
+) -> dict[str, HookedVLM]:
     """Begin a chapter: set the style of figures and the seed, load the models, say what runs.
+
+    Before a large model is loaded, a line says whether it will fit.
 
     Args:
         names: what :func:`helpers.load_vlm` takes; empty ones are left out.
         small: whether the chapter runs with fewer images (only printed).
         seed: for torch.
+        chapter: the notebook's name. With it, the run's numbers go to ``results/MODEL/CHAPTER``
+            (or, in place of ``results``, the folder that HELPERS_RESULTS names).
 
     Returns:
         The models by the last part of their names.
@@ -27,23 +39,43 @@ def open_models(*names: str, small: bool = False, seed: int = 0) -> dict[str, Ho
     Raises:
         ValueError: if two names end alike.
     """
+    global _results
     plots.use_style()
     torch.manual_seed(seed)
     names = tuple(name for name in names if name)
     short = [Path(name).name for name in names]
     if len(set(short)) < len(short):
         raise ValueError(f"two models are called alike, {short}: results could not be told apart")
+    for name in names:
+        if name not in shipped_models():
+            print(will_it_fit(name))
     opened = {key: load_vlm(name) for key, name in zip(short, names, strict=True)}
     versions = f"Python {platform.python_version()} · torch {torch.__version__}"
     versions += f" · transformers {transformers.__version__}"
     print(f"{versions} · seed {seed}{' · SMALL: fewer images' if small else ''}")
     for key, vlm in opened.items():
         print(f"{key} on {vlm.device}: {vlm.n_layers} blocks, d_model {vlm.d_model}")
+    _results = None
+    if chapter:
+        folder = Path(os.environ.get("HELPERS_RESULTS", "results"))
+        folder = folder / (short[0] if short else "no model") / chapter
+        _results = Results(folder, chapter, opened, seed, small)
     return opened
 
 
+class Told(str):
+    """Text that remembers the interval it was made from."""
+
+    interval: Interval
+
+    def __new__(cls, text: str, interval: Interval) -> "Told":
+        told = super().__new__(cls, text)
+        told.interval = interval
+        return told
+
+
 def glue(name: str, value: Any, digits: int = 2) -> None:
-    """Give a value a name that the chapter's text can show.
+    """Give a value a name that the chapter's text can show, and keep it among the results.
 
     Intervals become "0.93 [0.90, 0.95]", floats are rounded. Outside the book's own kernel (no
     myst-nb) the value is printed.
@@ -54,6 +86,8 @@ def glue(name: str, value: Any, digits: int = 2) -> None:
         text = f"{value:.{digits}f}"
     else:
         text = str(value)
+    if _results:
+        _results.number(name, value.interval if isinstance(value, Told) else value)
     try:
         from myst_nb import glue as myst_glue
     except ImportError:
@@ -62,6 +96,13 @@ def glue(name: str, value: Any, digits: int = 2) -> None:
         myst_glue(name, text, display=False)
 
 
-def percent(interval: Interval) -> str:
+def keep(name: str, table: pd.DataFrame) -> None:
+    """Keep a table among the chapter's results, if it keeps any."""
+    if _results:
+        _results.table(name, table)
+
+
+def percent(interval: Interval) -> Told:
     """Write a share with its interval in percent: "93 % [90, 95]"."""
-    return f"{100 * interval.estimate:.0f} % [{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
+    ends = f"[{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
+    return Told(f"{100 * interval.estimate:.0f} % {ends}", interval)

@@ -1,6 +1,5 @@
 """Run many edits and read what becomes of beliefs, through the exact fast passes of the engine."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from transformers import Cache
 
 from helpers.beliefs import answer_forms, read_beliefs
 from helpers.engine import CleanRun, depth_of
+from helpers.fingerprint import Fingerprint
 from helpers.hooks import HookedVLM
 from helpers.interventions import Edit, Job, check_edit
 from helpers.prompts import Prompt
@@ -256,21 +256,15 @@ class _Store:
 
 def _fingerprint(vlm: HookedVLM, jobs: Sequence[Job], answers: Sequence[str]) -> str:
     """A name for a sweep: the same model, prompts, edits and answers give the same."""
-    found = hashlib.sha256(repr((vlm.model.config._name_or_path, vlm.dtype, answers)).encode())
-
-    def add(tensor: torch.Tensor) -> None:
-        found.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-
-    add(vlm.model.get_decoder().norm.weight)
-    pixels: dict[int, bytes] = {}
+    found = Fingerprint("sweep", tuple(answers)).add(vlm)
+    prompts: dict[int, str] = {}
     for job in jobs:
-        if id(job.prompt) not in pixels:
-            pixels[id(job.prompt)] = hashlib.sha256(job.prompt.image.tobytes()).digest()
-        found.update(repr(job.prompt.text).encode() + pixels[id(job.prompt)])
+        if id(job.prompt) not in prompts:
+            prompts[id(job.prompt)] = str(Fingerprint().add(job.prompt))
+        found.add(prompts[id(job.prompt)])
         for edit in job.edits:
-            found.update(repr((edit.site, edit.positions, edit.replace)).encode())
-            add(edit.vectors)
-    return found.hexdigest()[:16]
+            found.add(edit.site, edit.positions, edit.replace, edit.vectors)
+    return str(found)
 
 
 def replies(vlm: HookedVLM, jobs: Sequence[Job], max_new_tokens: int = 24) -> pd.DataFrame:
@@ -328,6 +322,7 @@ def mirror_swap(
     answers: Sequence[str],
     sites: Sequence[str] | None = None,
     budget: int = BUDGET,
+    save_to: str | Path | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Write the states of mirrored runs into clean ones, by site and by group of tokens.
@@ -340,6 +335,7 @@ def mirror_swap(
         answers: the two answers that the belief is read from.
         sites: by default the stream after every block.
         budget: bytes that a batch may take beside the model.
+        save_to: a folder that keeps what is done, as in :func:`sweep`.
         progress: show a bar.
 
     Returns:
@@ -368,7 +364,7 @@ def mirror_swap(
         for begin in range(0, len(prompts), size):
             chosen = range(begin, min(begin + size, len(prompts)))
             tables.append(
-                _swap_some(vlm, prompts, mirrored, groups, answers, sites, budget, chosen)
+                _swap_some(vlm, prompts, mirrored, groups, answers, sites, budget, save_to, chosen)
             )
             bar.update(len(chosen))
     return pd.concat(tables, ignore_index=True)
@@ -382,6 +378,7 @@ def _swap_some(
     answers: Sequence[str],
     sites: Sequence[str],
     budget: int,
+    save_to: str | Path | None,
     chosen: range,
 ) -> pd.DataFrame:
     first = min(min(positions[index]) for positions in groups.values() for index in chosen)
@@ -398,7 +395,7 @@ def _swap_some(
                 labels = {"prompt": index, "site": site, "layer": int(site.split(".")[1])}
                 edit = Edit(site, where, vectors, replace=True)
                 jobs.append(Job(prompts[index], (edit,), labels | {"group": group}))
-    table = sweep(vlm, jobs, answers, budget, progress=False)
+    table = sweep(vlm, jobs, answers, budget, save_to, progress=False)
     odds = table[table["site"].isna()].pivot(index="prompt", columns="group", values="log_odds")
     table = table[table["site"].notna()].join(odds, on="prompt")
     table = table.rename(columns={"log_odds": "patched"}).astype({"layer": int})

@@ -4,8 +4,9 @@
     python -m tools.notebooks sync            # notebooks/*.py -> notebooks/*.ipynb
     python -m tools.notebooks check           # in step? without outputs? a parameters cell?
 
-A notebook that ran well lies in `_build/executed/`. One that failed lies in `_build/failed/`,
-never in `_build/executed/`, so a failed run cannot be mistaken for a fresh one.
+A notebook that ran well lies in `_build/executed/`, and what it measured in `_build/results/`.
+One that failed lies in `_build/failed/`, never in `_build/executed/`, so a failed run cannot be
+mistaken for a fresh one.
 """
 
 import argparse
@@ -92,7 +93,8 @@ def run_notebook(source, target, parameters=None, failed_dir=FAILED) -> float:
 
     start = time.perf_counter()
     try:
-        with _environment(KERNEL_ENVIRONMENT):
+        results = {"HELPERS_RESULTS": str(target.parent.resolve().with_name("results"))}
+        with _environment(KERNEL_ENVIRONMENT | results):
             papermill.execute_notebook(
                 str(source),
                 str(running),
