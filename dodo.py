@@ -38,11 +38,13 @@ PARAMETERS = {
     "05_their_geometry": {},
     "06_steering_beliefs": {},
     "20_how_fast_and_why": {},
+    "21_which_model": {},
 }
 
-# Chapters that take times. They run when all others are done, so that nothing runs beside them.
-TIMED = ("20_how_fast_and_why",)
+# Pages that take times, or read what the others left. They run when all others are done, so that
+# nothing runs beside them.
 TIMINGS = BUILD / "benchmarks" / "engine.json"
+LAST = ("20_how_fast_and_why", "21_which_model")
 
 # `make book MODEL=...` and `make book SMALL=true` set these for every chapter.
 OVERRIDES = {"MODEL": str, "SMALL": lambda text: text.lower() in ("1", "true", "yes")}
@@ -83,6 +85,15 @@ def executed(name: str) -> Path:
     return BUILD / "executed" / f"{name}.ipynb"
 
 
+def before(name: str) -> list[Path]:
+    """What must have run before a notebook does."""
+    if name == "20_how_fast_and_why":
+        return [TIMINGS]
+    if name == "21_which_model":
+        return [executed(other) for other in PARAMETERS if other != name]
+    return []
+
+
 def task_notebook():
     """Execute a notebook headless."""
     for name in PARAMETERS:
@@ -91,7 +102,7 @@ def task_notebook():
         yield {
             "name": name,
             "actions": [command],
-            "file_dep": needs(name) + ([TIMINGS] if name in TIMED else []),
+            "file_dep": needs(name) + before(name),
             "targets": [executed(name)],
             "uptodate": [config_changed(settings)],
         }
@@ -103,7 +114,7 @@ def task_benchmark():
     return {
         "actions": [[sys.executable, "-m", "benchmarks.engine"]],
         "file_dep": [*code, ROOT / "constraints.txt"],
-        "task_dep": [f"notebook:{name}" for name in PARAMETERS if name not in TIMED],
+        "task_dep": [f"notebook:{name}" for name in PARAMETERS if name not in LAST],
         "targets": [TIMINGS],
     }
 
