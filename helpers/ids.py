@@ -117,21 +117,9 @@ class SpatialIDs:
             kept = _Kept(Path(save_to), str(Fingerprint("ids", settings).add(vlm)), len(wanted))
             if kept.there:
                 return [cls.load(path) for path in kept.paths]
-        texts, nouns = (
-            [*dict.fromkeys(part)] for part in zip(*[w[::-1] for w in wanted], strict=True)
-        )
-        sums = torch.zeros(len(wanted), len(sites), len(pairs), grid, grid, vlm.d_model)
         shots = _shots(pairs, grid, partners, size, background, seed)
-        size_of_part = max(1, batch_size // len(texts))
-        starts = range(0, len(shots), size_of_part)
-        for start in tqdm(starts, desc="spatial IDs", disable=not progress, leave=False):
-            part = shots[start : start + size_of_part]
-            states = _noun_states(vlm, part, pairs, texts, nouns, sites)
-            for number, (noun, text) in enumerate(wanted):
-                read = states[:, :, texts.index(text), nouns.index(noun)]
-                for index, shot in enumerate(part):
-                    row, column = shot.cells[noun]
-                    sums[number, :, shot.pair, row, column] += read[:, index]
+        sums = torch.zeros(len(wanted), len(sites), len(pairs), grid, grid, vlm.d_model)
+        _add_states(sums, vlm, shots, pairs, wanted, sites, batch_size, progress)
         means = sums / min(partners, grid * grid - 1)
         centred = means - means.mean((3, 4), keepdim=True)
         names = (tuple(sites), tuple(pairs))
@@ -324,6 +312,31 @@ def _shots(
                 nouns = places if list(pair) == names else places[::-1]
                 found.append(((names, int(step), int(one)), _Shot(number, nouns, scene)))
     return [shot for _, shot in sorted(found, key=lambda item: item[0])]
+
+
+def _add_states(
+    sums: torch.Tensor,
+    vlm: HookedVLM,
+    shots: Sequence[_Shot],
+    pairs: Sequence[tuple[str, str]],
+    wanted: Sequence[tuple[int, str]],
+    sites: Sequence[str],
+    batch_size: int,
+    progress: bool,
+) -> None:
+    """Add what is read to ``sums``, ``[wanted, sites, pairs, rows, columns, d_model]``."""
+    texts = [*dict.fromkeys(text for _, text in wanted)]
+    nouns = [*dict.fromkeys(noun for noun, _ in wanted)]
+    size = max(1, batch_size // len(texts))
+    starts = range(0, len(shots), size)
+    for start in tqdm(starts, desc="spatial IDs", disable=not progress, leave=False):
+        part = shots[start : start + size]
+        states = _noun_states(vlm, part, pairs, texts, nouns, sites)
+        for number, (noun, text) in enumerate(wanted):
+            read = states[:, :, texts.index(text), nouns.index(noun)]
+            for index, shot in enumerate(part):
+                row, column = shot.cells[noun]
+                sums[number, :, shot.pair, row, column] += read[:, index]
 
 
 def _noun_states(
