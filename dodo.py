@@ -37,6 +37,8 @@ PARAMETERS = {
     "04_finding_spatial_ids": {},
     "05_their_geometry": {},
     "06_steering_beliefs": {},
+    "07_which_heads": {},
+    "08_real_photos": {},
     "20_how_fast_and_why": {},
     "21_which_model": {},
 }

@@ -9,6 +9,8 @@ fill it). A reader who ran the book on another model can send in the folder ``re
 """
 
 import json
+import math
+import numbers
 import platform
 import time
 from collections.abc import Mapping
@@ -62,11 +64,10 @@ class Results:
     def number(self, name: str, value: Any) -> None:
         """Note a number of the text: an interval with its ends and samples, or a plain value."""
         if isinstance(value, Interval):
-            noted = {"value": value.estimate, **value._asdict()}
-            del noted["estimate"]
+            fields = {"value": value.estimate, "low": value.low, "high": value.high, "n": value.n}
         else:
-            noted = {"value": value if isinstance(value, (int, float)) else str(value)}
-        self._numbers[name] = noted
+            fields = {"value": value}
+        self._numbers[name] = {key: _plain(part) for key, part in fields.items()}
         self._write(_NUMBERS, self._numbers)
         self._note_work()
 
@@ -86,6 +87,15 @@ class Results:
         path = self.folder / name
         path.with_suffix(".part").write_text(json.dumps(content, indent=1), encoding="utf-8")
         path.with_suffix(".part").replace(path)
+
+
+def _plain(value: Any) -> int | float | str | None:
+    """A value as JSON has it: numpy's numbers become Python's, what is not a number nothing."""
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value) if math.isfinite(value) else None
+    return str(value)
 
 
 def about_model(vlm: HookedVLM) -> dict[str, Any]:
@@ -136,12 +146,12 @@ def read_results(folder: str | Path) -> tuple[dict[str, Any], pd.DataFrame]:
     if missing:
         raise FileNotFoundError(f"{folder} holds no results: {', '.join(missing)} missing")
     try:
-        manifest, numbers = (
+        manifest, noted = (
             json.loads((folder / name).read_text(encoding="utf-8"))
             for name in (_MANIFEST, _NUMBERS)
         )
     except json.JSONDecodeError as error:
         raise ValueError(f"the results in {folder} are damaged: {error}") from error
     columns = ["name", "value", "low", "high", "n"]
-    table = pd.DataFrame([{"name": name, **noted} for name, noted in numbers.items()])
+    table = pd.DataFrame([{"name": name, **fields} for name, fields in noted.items()])
     return manifest, table.reindex(columns=columns)

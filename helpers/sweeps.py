@@ -241,16 +241,13 @@ class _Store:
         self.name = _fingerprint(vlm, jobs, answers)
 
     def load(self) -> list[pd.DataFrame]:
-        parts = sorted(self.folder.glob(f"{self.name}-*.csv"))
-        tables = [pd.read_csv(path, index_col=0, keep_default_na=False) for path in parts]
         return [
-            table.astype(dict.fromkeys(table.select_dtypes("float64"), "float32"))
-            for table in tables
+            pd.read_parquet(path) for path in sorted(self.folder.glob(f"{self.name}-*.parquet"))
         ]
 
     def add(self, table: pd.DataFrame) -> None:
-        path = self.folder / f"{self.name}-{table.index[0]:07d}.csv"
-        table.to_csv(path.with_suffix(".part"))
+        path = self.folder / f"{self.name}-{table.index[0]:07d}.parquet"
+        table.to_parquet(path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
 
 

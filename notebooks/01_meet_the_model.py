@@ -57,8 +57,9 @@ from helpers.stimuli import questions
 from helpers.stimuli.scenes import Background
 from helpers.stimuli.sprites import OBJECTS
 
-(vlm,) = open_models(MODEL, small=SMALL, seed=SEED).values()
-PIXELS = vlm.model.config.vision_config.image_size
+(vlm,) = open_models(MODEL, chapter="01_meet_the_model", small=SMALL, seed=SEED).values()
+# Some models take pictures of any size, and name none.
+PIXELS = int(np.max(getattr(vlm.model.config.vision_config, "image_size", 336)))
 PASSED = list(range(vlm.n_layers + 1))  # how many blocks a token has passed
 
 # %% [markdown]
@@ -87,12 +88,18 @@ scene = Scene(
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
 prompt = vlm.prompt(scene.render(336), "Is the frog to the left or right of the camel?")
-rows, columns = prompt.image_patches.grid
+IN_ROW = bool(prompt.image_patches.views)  # are there patches in the row of tokens?
+rows, columns = prompt.image_patches.grid if IN_ROW else (1, 1)
+if not IN_ROW:
+    print(f"{vlm.family.name} keeps its picture out of the row of tokens: no patches.")
 
 
 def as_seen(prompt):
     """The pixels that the model gets, 0 to 1, [height, width, 3]."""
-    pixels = prompt.inputs["pixel_values"][0].permute(1, 2, 0).numpy()
+    pixels = prompt.inputs["pixel_values"]
+    if pixels.shape[:-2] != (1, 3):  # cut up already: show the picture that was cut
+        return np.asarray(prompt.image) / 255
+    pixels = pixels[0].permute(1, 2, 0).numpy()
     return (pixels - pixels.min()) / (pixels.max() - pixels.min())
 
 
@@ -113,13 +120,14 @@ figure, (first, second) = plt.subplots(1, 2, figsize=(8, 4.1))
 first.imshow(scene.render(672))
 second.imshow(pulled_apart(as_seen(prompt), rows, columns))
 first.set_title("what we drew")
-second.set_title(f"what the model gets: {rows} x {columns} patches")
+patches = f"{rows} x {columns} patches" if IN_ROW else "no patches in the row"
+second.set_title(f"what the model gets: {patches}")
 for axes in (first, second):
     axes.axis("off")
 figure.tight_layout()
 plt.show()
 
-glue("patches", rows * columns)
+glue("patches", rows * columns if IN_ROW else "no")
 glue("side", PIXELS)
 glue("blocks", vlm.n_layers)
 glue("d_model", vlm.d_model)
@@ -154,10 +162,11 @@ def chip(text, number, fill="#ececec", ink="#222"):
 def token_strip(prompt, fills):
     """The prompt's tokens as coloured chips; the patches share one chip."""
     image = prompt.image_patches.positions
+    count = sum(len(view.positions) for view in prompt.image_patches.views)
     chips = []
     for position, token in enumerate(prompt.tokens):
         if position == image[0]:
-            label = f"{len(image)} patches"
+            label = f"{count} patches" if count else "the picture"
             chips.append(chip(label, f"{image[0]} to {image[-1]}", "#009E73", "#fff"))
         elif position not in image:
             chips.append(chip(token, position, *fills.get(position, ())))
@@ -313,11 +322,16 @@ for absent, value in seen.items():
 
 
 # %%
+def names_of(ids, space="·"):
+    """Tokens as text. Tokenizers write a leading space as ▁ or as Ġ."""
+    names = vlm.processor.tokenizer.convert_ids_to_tokens(list(ids))
+    return [name.replace("▁", space).replace("Ġ", space) for name in names]
+
+
 def top_tokens(logits, count=8):
     """The likeliest next tokens and their probabilities."""
     probabilities, ids = logits.float().softmax(-1).topk(count)
-    names = vlm.processor.tokenizer.convert_ids_to_tokens(ids.tolist())
-    return [name.replace("▁", "·") for name in names], probabilities.cpu().numpy()
+    return names_of(ids.tolist()), probabilities.cpu().numpy()
 
 
 names, probabilities = top_tokens(vlm.last_logits(prompt)[0])
@@ -500,14 +514,15 @@ figure, axes = plt.subplots(figsize=(8.5, 3.6))
 drawn = axes.imshow(shown, aspect="auto", cmap="magma", norm="log")
 axes.set_xticks(
     range(shown.shape[1]),
-    ["patches (mean)", *(repr(prompt.tokens[p])[1:-1] for p in text)],
+    ["patches (mean)" if IN_ROW else "the picture",
+     *(repr(prompt.tokens[p])[1:-1] for p in text)],
     rotation=60, ha="right", fontsize=8,
 )  # fmt: skip
 axes.set(ylabel="block", title="how much a block changes each token's stream")
 axes.grid(False)
 figure.colorbar(drawn, ax=axes, label="|change| / |stream before|")
 plt.show()
-glue("work_patches", float(np.median(work[:, image])))
+glue("work_patches", float(np.median(work[:, image])) if IN_ROW else "(no patches)")
 glue("work_text", float(np.median(work[:, text])))
 
 # %% [markdown]
@@ -615,31 +630,37 @@ ch01.check_ablate(ablate)
 
 
 # %%
-def patches_of(placed, grid):
-    """Patches, as (row, column), that the box of an object touches."""
-    rows, columns = grid
-    y = (np.arange(rows) + 0.5) / rows
-    x = (np.arange(columns) + 0.5) / columns
-    near_y = np.abs(y - placed.y) < placed.size / 2 + 0.4 / rows
-    near_x = np.abs(x - placed.x) < placed.size / 2 + 0.4 / columns
+def patches_of(placed, view):
+    """Patches of one grid, as (row, column), that the box of an object touches."""
+    (rows, columns), (left, top, right, bottom) = view.grid, view.box
+    high, wide = (bottom - top) / rows, (right - left) / columns
+    y = top + (np.arange(rows) + 0.5) * high
+    x = left + (np.arange(columns) + 0.5) * wide
+    near_y = np.abs(y - placed.y) < placed.size / 2 + 0.4 * high
+    near_x = np.abs(x - placed.x) < placed.size / 2 + 0.4 * wide
     return [
         (int(r), int(c)) for r in np.flatnonzero(near_y) for c in np.flatnonzero(near_x)
     ]
 
 
-def background_of(scene, grid):
-    """Patches that no object touches."""
-    taken = {cell for placed in scene.objects for cell in patches_of(placed, grid)}
-    return [cell for cell in np.ndindex(*grid) if cell not in taken]
+def tokens_of(placed, views):
+    """Positions of an object's patches; some models see it in more grids than one."""
+    return [view.at(*cell) for view in views for cell in patches_of(placed, view)]
 
 
+def background_of(scene, views):
+    """Positions of the patches that no object touches."""
+    taken = {token for placed in scene.objects for token in tokens_of(placed, views)}
+    return [token for view in views for token in view.positions if token not in taken]
+
+
+# %%
 there = vlm.prompt(scene.render(PIXELS), "Is there a frog in the image?")
-cells = patches_of(scene.find("frog"), there.image_patches.grid)
-frog = [there.image_patches.at(*cell) for cell in cells]
-elsewhere = background_of(scene, there.image_patches.grid)[: len(frog)]
-empty = [there.image_patches.at(*cell) for cell in elsewhere]
+frog = tokens_of(scene.find("frog"), there.image_patches.views)
+empty = background_of(scene, there.image_patches.views)[: len(frog)]
 mean_patch = cache[site][0, there.image_patches.positions].mean(0)
-for label, positions in (("untouched", []), ("frog", frog), ("background", empty)):
+arms = {"untouched": []} | ({"frog": frog, "background": empty} if IN_ROW else {})
+for label, positions in arms.items():
     hooks = [(site, ablate(positions, mean_patch))] if positions else []
     answer = vlm.beliefs(there, ("Yes", "No"), fwd_hooks=hooks)["log_odds"].iloc[0]
     reply = vlm.generate(there, fwd_hooks=hooks)
@@ -659,9 +680,9 @@ for number, one in enumerate(
 ):
     name = one.names[0]
     ask = vlm.prompt(one.render(PIXELS), questions.is_there(one, name).text)
-    grid, at = ask.image_patches.grid, ask.image_patches.at
-    own, free = patches_of(one.find(name), grid), background_of(one, grid)
-    if len(free) < len(own):
+    views = ask.image_patches.views
+    own, free = tokens_of(one.find(name), views), background_of(one, views)
+    if not own or len(free) < len(own):
         continue
     arms = [("object", own)]
     arms += [("background", rng.permutation(free)[: len(own)]) for _ in range(CONTROLS)]
@@ -669,48 +690,60 @@ for number, one in enumerate(
     _, kept = vlm.run_with_cache(ask)
     for passed in PASSED[:-1]:
         mean_patch = stream(kept, passed)[0, ask.image_patches.positions].mean(0)
-        for arm, cells in arms:
-            where = tuple(at(*map(int, cell)) for cell in cells)
+        for arm, tokens in arms:
+            where = tuple(map(int, tokens))
             edit = Edit(
                 f"blocks.{passed}.hook_resid_pre", where, mean_patch, replace=True
             )
             jobs.append(
                 Job(ask, (edit,), {"scene": number, "arm": arm, "passed": passed})
             )
-swept = sweep(vlm, jobs, ("Yes", "No"), progress=False)
+swept = sweep(vlm, jobs, ("Yes", "No"), progress=False) if jobs else None
+
 
 # %%
-before = swept[swept["arm"] == "none"].set_index("scene")["log_odds"]
-edited = swept[swept["arm"] != "none"].copy()
-edited["change"] = edited["log_odds"] - edited["scene"].map(before)
-by_scene = edited.groupby(["arm", "passed", "scene"], as_index=False)["change"].mean()
-curves = pd.DataFrame(
-    [
-        {"arm": arm, "passed": passed} | stats.mean(part["change"])._asdict()
-        for (arm, passed), part in by_scene.groupby(["arm", "passed"], sort=False)
-    ]
-)
-axes = plots.with_band(
-    curves, "passed", "arm", colors={"object": "#009E73", "background": "#7F7F7F"}
-)
-axes.axhline(0, color="0.4", lw=1)
-axes.set(xlabel="blocks passed before the edit", ylabel="change of the log-odds of Yes")
-plt.show()
+def changes_by_scene(swept):
+    """Each arm's change of the log-odds in each scene, after each number of blocks."""
+    before = swept[swept["arm"] == "none"].set_index("scene")["log_odds"]
+    edited = swept[swept["arm"] != "none"].copy()
+    edited["change"] = edited["log_odds"] - edited["scene"].map(before)
+    keys = ["arm", "passed", "scene"]
+    return edited.groupby(keys, as_index=False)["change"].mean()
+
+
+if jobs:
+    by_scene = changes_by_scene(swept)
+    curves = pd.DataFrame(
+        [
+            {"arm": arm, "passed": passed} | stats.mean(part["change"])._asdict()
+            for (arm, passed), part in by_scene.groupby(["arm", "passed"], sort=False)
+        ]
+    )
+    axes = plots.with_band(
+        curves, "passed", "arm", colors={"object": "#009E73", "background": "#7F7F7F"}
+    )
+    axes.axhline(0, color="0.4", lw=1)
+    axes.set(xlabel="blocks passed before the edit")
+    axes.set(ylabel="change of the log-odds of Yes")
+    plt.show()
 
 # %% tags=["remove-output"]
-pair = by_scene.pivot(
-    index=["passed", "scene"], columns="arm", values="change"
-).reset_index()
-early = pair[pair["passed"] == 0]
-gap = stats.paired_difference(early["object"], early["background"])
+if jobs:
+    pair = by_scene.pivot(
+        index=["passed", "scene"], columns="arm", values="change"
+    ).reset_index()
+    early = pair[pair["passed"] == 0]
+    gap = stats.paired_difference(early["object"], early["background"])
+    verdict = "no difference can be told"
+    verdict = "the object's own patches count" if gap.high < 0 else verdict
+    last = curves[(curves["arm"] == "object") & (curves["high"] < 0)]["passed"]
+    last = int(last.max()) if len(last) else "no"
+else:
+    gap, early, verdict, last = "(no patches)", [], "there are none to wipe out", "no"
 glue("ablate_gap", gap)
 glue("ablate_n", len(early))
-verdict = (
-    "the object's own patches count" if gap.high < 0 else "no difference can be told"
-)
 glue("ablate_verdict", verdict)
-last = curves[(curves["arm"] == "object") & (curves["high"] < 0)]["passed"]
-glue("ablate_last", int(last.max()) if len(last) else "no")
+glue("ablate_last", last)
 
 # %% [markdown]
 # **Figure 8. Wiping out an object, and wiping out nothing.** Green: the patches of the object that the
@@ -764,8 +797,9 @@ naming = set(torch.cat(ids).tolist())
 
 
 def lens_on_patches(passed):
-    top = lens(stream(cache, passed)[0, prompt.image_patches.positions]).argmax(-1)
-    words = vlm.processor.tokenizer.convert_ids_to_tokens(top.tolist())
+    where = list(prompt.image_patches.whole.positions)
+    top = lens(stream(cache, passed)[0, where]).argmax(-1)
+    words = names_of(top.tolist(), space="")
     figure, axes = plt.subplots(figsize=(6, 6.2))
     axes.imshow(as_seen(prompt), extent=(0, columns, rows, 0), alpha=0.55)
     for number, (token, word) in enumerate(zip(top.tolist(), words, strict=True)):
@@ -775,15 +809,15 @@ def lens_on_patches(passed):
             axes.add_patch(box)
         style = {"weight": "bold", "color": "white"} if token in naming else {}
         axes.text(
-            column + 0.5, row + 0.5, word.replace("▁", "").replace("<0x0A>", "⏎")[:7],
+            column + 0.5, row + 0.5, word.replace("<0x0A>", "⏎")[:7],
             ha="center", va="center", fontsize=72 / columns, clip_on=True, **style,
         )  # fmt: skip
     axes.set(title=f"after {passed} blocks", xticks=[], yticks=[])
     return figure
 
 
-stops = PASSED if len(PASSED) <= 13 else PASSED[:: len(PASSED) // 12]
-plots.slider(lens_on_patches, stops, label="blocks passed", start=stops[0])
+stops = sorted({*PASSED[:: max(1, len(PASSED) // 12)], vlm.n_layers})
+plots.slider(lens_on_patches, stops, "blocks passed", start=0) if IN_ROW else None
 
 # %% [markdown]
 # **Figure 9. The logit lens on patches. Move the slider.** Where do you read "frog", "camel", "hot" or "dog"?
@@ -803,50 +837,56 @@ def named(resid):
 
 
 counts = []
-for one in scenes(4 if SMALL else 40, SEED + 2, objects=(3, 4), held_out=True):
+drawn = scenes(4 if SMALL else 40, SEED + 2, objects=(3, 4), held_out=True)
+for one in drawn if IN_ROW else []:
     ask = vlm.prompt(one.render(PIXELS), "What is in the image?")
-    grid, at = ask.image_patches.grid, ask.image_patches.at
-    core = {cell: p.name for p in one.objects for cell in patches_of(p, grid)
-            if max(abs((cell[0] + 0.5) / grid[0] - p.y),
-                   abs((cell[1] + 0.5) / grid[1] - p.x)) < 0.3 * p.size}  # fmt: skip
-    free = background_of(one, grid)
+    whole = ask.image_patches.whole
+    rows, columns = whole.grid
+    core = {whole.at(r, c): p.name for p in one.objects for r, c in patches_of(p, whole)
+            if max(abs((r + 0.5) / rows - p.y),
+                   abs((c + 0.5) / columns - p.x)) < 0.3 * p.size}  # fmt: skip
+    core = core or {whole.patch(p.x, p.y): p.name for p in one.objects}
+    free = background_of(one, [whole])
     _, kept = vlm.run_with_cache(ask)
     for passed in PASSED:
         resid = stream(kept, passed)[0]
-        own = named(resid[[at(*cell) for cell in core]])
+        own = named(resid[list(core)])
         hits = np.mean([a == b for a, b in zip(own, core.values(), strict=True)])
         counts.append(("its own object", passed, hits))
         if free:
-            other = named(resid[[at(*cell) for cell in free]])
+            other = named(resid[free])
             counts.append(
                 ("background", passed, np.mean([a in one.names for a in other]))
             )
 counts = pd.DataFrame(counts, columns=["patches", "passed", "share"])
 
-# %%
-shares = pd.DataFrame(
-    [
-        {"patches": kind, "passed": passed} | stats.mean(part["share"])._asdict()
-        for (kind, passed), part in counts.groupby(["patches", "passed"], sort=False)
-    ]
-)
-axes = plots.with_band(
-    shares,
-    "passed",
-    "patches",
-    colors={"its own object": "#009E73", "background": "#7F7F7F"},
-)
-axes.axhline(1 / len(OBJECTS), color="0.4", ls=":", lw=1)
-axes.set(xlabel="blocks passed", ylabel="share of patches", ylim=(-0.02, 1.02))
-plt.show()
 
-own = shares[shares["patches"] == "its own object"].set_index("passed")
+# %%
+def shares_of(counts):
+    """The mean over pictures with its interval, for either kind of patches."""
+    parts = counts.groupby(["patches", "passed"], sort=False)["share"]
+    return pd.DataFrame(
+        [
+            {"patches": kind, "passed": passed} | stats.mean(part)._asdict()
+            for (kind, passed), part in parts
+        ]
+    )
+
+
+tones = {"its own object": "#009E73", "background": "#7F7F7F"}
+ends = dict.fromkeys((0, vlm.n_layers), "(no patches)")
+if IN_ROW:
+    shares = shares_of(counts)
+    axes = plots.with_band(shares, "passed", "patches", colors=tones)
+    axes.axhline(1 / len(OBJECTS), color="0.4", ls=":", lw=1)
+    axes.set(xlabel="blocks passed", ylabel="share of patches", ylim=(-0.02, 1.02))
+    plt.show()
+    own = shares[shares["patches"] == "its own object"].set_index("passed")
+    own = own[["estimate", "low", "high", "n"]]
+    ends = {passed: stats.Interval(*own.loc[passed]) for passed in ends}
 glue("names", len(OBJECTS))
-glue("named_first", stats.Interval(*own.loc[0, ["estimate", "low", "high", "n"]]))
-glue(
-    "named_last",
-    stats.Interval(*own.loc[vlm.n_layers, ["estimate", "low", "high", "n"]]),
-)
+glue("named_first", ends[0])
+glue("named_last", ends[vlm.n_layers])
 
 # %% [markdown]
 # **Figure 10. Do patches name their object?** Green: patches near an object's centre name that object; guessing
@@ -874,15 +914,12 @@ glue(
 text = prompt.text_positions
 likely = [lens(stream(cache, passed)[0, text]).softmax(-1).max(-1) for passed in stops]
 values = np.array([one.values.cpu().numpy() for one in likely])
-tokens = [
-    vlm.processor.tokenizer.convert_ids_to_tokens(one.indices.tolist())
-    for one in likely
-]
+tokens = [names_of(one.indices.tolist(), space="") for one in likely]
 
 figure, axes = plt.subplots(figsize=(11, 0.42 * len(stops) + 1.4))
 axes.imshow(values, aspect="auto", cmap="YlGnBu", vmin=0, vmax=1, origin="lower")
 for row, column in np.ndindex(values.shape):
-    word = tokens[row][column].replace("▁", "").replace("\n", "⏎")[:8]
+    word = tokens[row][column].replace("\n", "⏎")[:8]
     ink = "white" if values[row, column] > 0.6 else "black"
     axes.text(column, row, word, ha="center", va="center", fontsize=7, color=ink)
 axes.set_xticks(
@@ -904,11 +941,16 @@ plt.show()
 # Again: one picture. Take many, and at each token ask for the log-odds of the *true* answer against the
 # wrong one, so that 0 means "cannot tell".
 
+
 # %%
-FORMS = [
-    [form[0] for form in surface_forms(vlm, prompt, answer) if len(form) == 1]
-    for answer in ("Left", "Right")
-]
+def first_tokens(answer):
+    """Its forms of one token; of an answer without such, what its forms begin with."""
+    forms = surface_forms(vlm, prompt, answer)
+    alone = [form[0] for form in forms if len(form) == 1]
+    return alone or sorted({form[0] for form in forms})
+
+
+FORMS = [first_tokens(answer) for answer in ("Left", "Right")]
 found = []
 for number, one in enumerate(scenes(4 if SMALL else 60, SEED + 3, held_out=True)):
     order = one.names[:2] if number % 2 else one.names[1::-1]
@@ -1005,14 +1047,14 @@ moving = moving[np.argsort((steps[:, None] * center).sum(0))]
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
 figure, pair = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True)
-words = vlm.processor.tokenizer.convert_ids_to_tokens(moving.tolist())
+words = names_of(moving.tolist())
 for axes, (noun, probabilities) in zip(pair, lensed.items(), strict=True):
     axes.imshow(
         probabilities[:, moving].T, aspect="auto", cmap="viridis", vmin=0,
         vmax=float(lensed["frog"].max()),
         extent=(steps[0], steps[-1], len(moving) - 0.5, -0.5),
     )  # fmt: skip
-    axes.set_yticks(range(len(moving)), [word.replace("▁", "·") for word in words])
+    axes.set_yticks(range(len(moving)), words)
     axes.set(xlabel="where the frog is", title=f'at the word "{noun}"')
     axes.grid(False)
 figure.tight_layout()
@@ -1021,7 +1063,7 @@ plt.show()
 moved = {noun: float(p.std(0).max()) for noun, p in lensed.items()}
 glue("moved_frog", moved["frog"], 3)
 glue("moved_camel", moved["camel"], 3)
-glue("moving_words", ", ".join(f'"{word.replace("▁", "")}"' for word in words))
+glue("moving_words", ", ".join(f'"{word.strip("·")}"' for word in words))
 told = "the frog's word follows the frog, the camel's does not"
 glue(
     "moved_verdict",

@@ -72,8 +72,10 @@ from helpers.stimuli.split import cell_of, held_out_cells, is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 
 # %%
-vlms = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
-PIXELS = {name: vlm.model.config.vision_config.image_size for name, vlm in vlms.items()}
+vlms = open_models(MODEL, CONTROL, chapter="02_making_stimuli", small=SMALL, seed=SEED)
+# Some models take pictures of any size, and name none.
+towers = {name: vlm.model.config.vision_config for name, vlm in vlms.items()}
+PIXELS = {n: int(np.max(getattr(t, "image_size", 336))) for n, t in towers.items()}
 COLORS = dict(zip(vlms, ("#0072B2", "#D55E00"), strict=False))
 
 # %% [markdown]
@@ -471,11 +473,12 @@ for name, table in shift_tables.items():
     tag = "model" if name == next(iter(vlms)) else "control"
     glue(f"relation_{tag}", stats.mean(relation))
     glue(f"place_{tag}", stats.mean(place))
-    slope = stats.mean(place)
-    direction = (
-        "falls as an absolute cue would make it" if slope.high < 0 else "stays level"
-    )
-    direction = "rises, against the cue of figure 3" if slope.low > 0 else direction
+    slope, little = stats.mean(place), 0.05
+    direction = "stays level"
+    if slope.high < -little:
+        direction = "falls as an absolute cue would make it"
+    if slope.low > little:
+        direction = "rises, against the cue of figure 3"
     glue(f"slope_{tag}", direction)
 pd.DataFrame(effects)
 

@@ -37,6 +37,7 @@ MODEL = "tiny-llava"  # a shipped model, a Hugging Face name, or a folder
 CONTROL = "tiny-llava-direct"  # the same architecture, trained on other text
 SMALL = False  # True: fewer images, to try things out
 SEED = 0
+CACHE = None  # a folder: long runs keep their work there, and go on after a break
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the setup", "code_prompt_hide": "Hide the setup"}
 import sys
@@ -64,7 +65,7 @@ from helpers.report import glue, open_models
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.sprites import OBJECTS, PAPER_OBJECTS
 
-MODELS = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
+MODELS = open_models(MODEL, CONTROL, chapter="04_finding_spatial_ids", small=SMALL, seed=SEED)
 YES, NO = MODELS  # the names: of the model, and of its control
 vlm = MODELS[YES]
 
@@ -121,7 +122,10 @@ def read_raw(model, pairs, sites, partners):
 # %%
 def blocks(model, most=12):
     """Up to ``most`` blocks, evenly spread, first and last included."""
-    chosen = np.linspace(0, model.n_layers - 1, min(model.n_layers, most)).round()
+    # Where only some blocks look at the picture, begin at the first that does.
+    looking = model.family.cross_layers(model.model.config.get_text_config())
+    first, last = min(looking, default=0), model.n_layers - 1
+    chosen = np.linspace(first, last, min(last - first + 1, most)).round()
     return [int(layer) for layer in np.unique(chosen)]
 
 
@@ -239,7 +243,7 @@ def extract(model, noun=0, steps=(1,)):
     pairs = ring(HALF["A"], steps) + ring(HALF["B"], steps)
     return SpatialIDs.extract(
         model, pairs, noun, sites_of(model), partners=1 if SMALL else 3, seed=SEED,
-        progress=False,
+        save_to=CACHE, progress=False,
     )  # fmt: skip
 
 
@@ -610,10 +614,9 @@ def tour_of(model, word):
 
 
 # %%
-def amount(states, where, reference):
-    """How much of the ID is at these positions: 1 is all of it, 0 nothing."""
-    here = states[torch.arange(len(where)), where].float().cpu()
-    cell = here.reshape(16, 2, -1).mean(1)
+def amount(states, reference):
+    """How much of the ID is in these states: 1 is all of it, 0 nothing."""
+    cell = states.reshape(16, 2, -1).mean(1)
     cell = cell - cell.mean(0)
     return float((cell * reference).sum() / reference.square().sum())
 
@@ -622,13 +625,14 @@ rows = []
 for name, model in MODELS.items():
     site = model.resid_post(BEST[name])
     whole = [pair for pair in ids[name].pairs if not is_split(pair[0], model)]
-    reference = ids[name].subset(whole).mean(site).reshape(16, -1)
+    reference = ids[name].subset(whole or ids[name].pairs).mean(site).reshape(16, -1)
     for word in SPLIT[: 2 if SMALL else None]:
         prompts = tour_of(model, word)
-        states = model.run_with_cache(prompts, site)[1][site]
-        for spot, position in SPOTS.items():
-            where = [position(prompt.word(word)) for prompt in prompts]
-            value = amount(states, where, reference)
+        spans = [prompt.word(word) for prompt in prompts]
+        where = [[position(span) for position in SPOTS.values()] for span in spans]
+        states = read_states(model, prompts, where, [site])[0]
+        for number, spot in enumerate(SPOTS):
+            value = amount(states[:, number], reference)
             rows.append({"model": name, "word": word, "spot": spot, "amount": value})
 pieces = pd.DataFrame(rows)
 

@@ -39,6 +39,7 @@ MODEL = "tiny-llava"  # a shipped model, a Hugging Face name, or a folder
 CONTROL = "tiny-llava-direct"  # the same architecture, trained without captions
 SMALL = False  # True: fewer images, to try things out
 SEED = 0
+CACHE = None  # a folder: long runs keep their work there, and go on after a break
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the setup", "code_prompt_hide": "Hide the setup"}
 import sys
@@ -65,7 +66,7 @@ from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.split import held_out_pairs, is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 
-MODELS = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
+MODELS = open_models(MODEL, CONTROL, chapter="05_their_geometry", small=SMALL, seed=SEED)
 YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 
@@ -88,7 +89,7 @@ test_pairs = [others[i] for i in rng.choice(len(others), TEST, replace=False)]
 
 train, test = {}, {}
 for name, vlm in MODELS.items():
-    options = {"partners": PARTNERS, "seed": SEED, "progress": False}
+    options = {"partners": PARTNERS, "seed": SEED, "save_to": CACHE, "progress": False}
     train[name] = SpatialIDs.extract(vlm, train_pairs, **options)
     test[name] = SpatialIDs.extract(vlm, test_pairs, **options)
 print("a map maker:", train_pairs[0], "  a test pair:", test_pairs[0])
@@ -99,14 +100,22 @@ print("sites, pairs, rows, columns, d_model:", tuple(train[YES].vectors.shape))
 # Half of the map makers predict the other half; the block where they do it best wins.
 
 # %%
-def best_site(ids):
+def blocks_that_see(vlm):
+    """All blocks; where only some look at the picture, those from the first such."""
+    looking = vlm.family.cross_layers(vlm.model.config.get_text_config())
+    return range(min(looking, default=0), vlm.n_layers)
+
+
+def best_site(ids, blocks):
     """The site at which one half of the pairs predicts the other half best."""
     one, other = stats.halves(range(len(ids.pairs)), SEED)
-    fits = [geometry.linear_fit(ids.at(s)[one], ids.at(s)[other]) for s in ids.sites]
-    return ids.sites[int(np.argmax(fits))]
+    sites = [ids.sites[block] for block in blocks]
+    fits = [geometry.linear_fit(ids.at(s)[one], ids.at(s)[other]) for s in sites]
+    return sites[int(np.argmax(fits))]
 
 
-SITE = {name: best_site(train[name]) for name in MODELS}
+BLOCKS = {name: blocks_that_see(vlm) for name, vlm in MODELS.items()}
+SITE = {name: best_site(train[name], BLOCKS[name]) for name in MODELS}
 layer_of = {name: int(site.split(".")[1]) for name, site in SITE.items()}
 glue("ch5_layer", layer_of[YES])
 glue("ch5_layer_control", layer_of[NO])
@@ -263,9 +272,10 @@ ch05.check_two_shares(two_shares)
 # %%
 rows, chance = [], []
 for name in MODELS:
-    for site in train[name].sites:
+    for block in BLOCKS[name]:
+        site = train[name].sites[block]
         made, held = train[name].axes(site), test[name].at(site)
-        where = {"model": name, "block": int(site.split(".")[1])}
+        where = {"model": name, "block": block}
         share = geometry.plane_share_over_pairs(held, made)
         rows.append(where | share._asdict())
         for seed in range(3 if SMALL else 10):
@@ -324,9 +334,9 @@ def scores(name, site):
 
 fits = pd.DataFrame(
     {"model": name, "block": block, "scored": how, **score._asdict()}
-    for name, vlm in MODELS.items()
-    for block, site in enumerate(train[name].sites)
-    for how, score in scores(name, site)
+    for name in MODELS
+    for block in BLOCKS[name]
+    for how, score in scores(name, train[name].sites[block])
 )
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
@@ -394,7 +404,9 @@ straight = at.loc[(YES, "one pair", layer_of[YES]), "estimate"]
 glue("ch5_apart", apart[YES])
 bend = gain[6] - straight
 some = "bends a little" if bend > 0.03 else "is flat"
-glue("ch5_bend", "bends strongly" if bend > 0.15 else some)
+some = "bends strongly" if bend > 0.15 else some
+fits_at_all = max(gain[6], straight) > 0.2
+glue("ch5_bend", some if fits_at_all else "says next to nothing about new objects")
 glue("ch5_bend_size", float(bend))
 
 # %% [markdown]
@@ -582,7 +594,7 @@ def slopes(name, block, noun, seed=SEED):
 relative = pd.DataFrame(
     {"model": name, "block": block, "noun": ("first noun", "second noun")[noun], **row}
     for name in MODELS
-    for block in range(len(train[name].sites))
+    for block in BLOCKS[name]
     for noun in (0, 1)
     for row in slopes(name, block, noun)
 )
@@ -602,10 +614,11 @@ figure.tight_layout()
 
 at_block = relative[(relative["model"] == YES) & (relative["block"] == layer_of[YES])]
 for key in ("first", "second"):
-    part = at_block[at_block["noun"] == f"{key} noun"].set_index("of")["estimate"]
+    part = at_block[at_block["noun"] == f"{key} noun"].set_index("of")
+    follows, part = part.loc["own column", "low"] > 0, part["estimate"]
     ratio = -part["other's column"] / part["own column"]
     code = "absolute" if ratio < 0.15 else "relative" if ratio > 0.85 else "in between"
-    glue(f"ch5_{key}_code", code)
+    glue(f"ch5_{key}_code", code if follows else "unclear")
     glue(f"ch5_{key}_own", float(part["own column"]))
     glue(f"ch5_{key}_other", float(part["other's column"]))
 
@@ -662,7 +675,8 @@ def contrasts(name, axis, count=8 if SMALL else 24):
     prompt = vlm.prompt(images[0], texts[0])
     up, down = (surface_forms(vlm, prompt, word.title())[0][0] for word in (high, low))
     answer = geometry.unembedding_contrast(vlm, [up], [down])
-    size = len(vlm.processor.tokenizer)
+    outputs = vlm.model.get_output_embeddings().weight  # in some, fewer than tokens
+    size = min(len(vlm.processor.tokenizer), len(outputs))
     some = np.random.default_rng(SEED).integers(size, size=(2, 500))
     others = geometry.unembedding_contrast(vlm, *some)
     blocks = len(state)
@@ -674,8 +688,8 @@ def contrasts(name, axis, count=8 if SMALL else 24):
 rows = []
 for name, axis in itertools.product(MODELS, CONTRASTS):
     for what, vectors, null in contrasts(name, axis):
-        for block, site in enumerate(train[name].sites):
-            step = getattr(train[name].axes(site), axis)
+        for block in BLOCKS[name]:
+            step = getattr(train[name].axes(train[name].sites[block]), axis)
             chance = geometry.cosine(null[block], step).abs().nanquantile(0.95)
             found = float(geometry.cosine(vectors[block], step)), float(chance)
             rows.append((name, axis, block, what, *found))

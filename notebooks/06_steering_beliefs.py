@@ -40,6 +40,7 @@ MODEL = "tiny-llava"  # a shipped model, a Hugging Face name, or a folder
 CONTROL = "tiny-llava-direct"  # the same architecture, trained without captions
 SMALL = False  # True: fewer images, to try things out
 SEED = 0
+CACHE = None  # a folder: long runs keep their work there, and go on after a break
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the setup", "code_prompt_hide": "Hide the setup"}
 import sys
@@ -82,7 +83,7 @@ from helpers.stimuli.split import is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS, sprite
 
 # %%
-MODELS = open_models(MODEL, CONTROL, small=SMALL, seed=SEED)
+MODELS = open_models(MODEL, CONTROL, chapter="06_steering_beliefs", small=SMALL, seed=SEED)
 YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 
@@ -106,14 +107,12 @@ ordered = itertools.permutations(PAPER_OBJECTS, 2)
 makers = [pair for pair in ordered if not is_held_out_pair(*pair)]
 rng = np.random.default_rng(SEED)
 pairs = [makers[i] for i in rng.choice(len(makers), 3 if SMALL else 8, replace=False)]
-options = {"partners": 1 if SMALL else 2, "seed": SEED, "progress": False}
+options = {"partners": 1 if SMALL else 2, "seed": SEED, "save_to": CACHE}
 IDS = {}  # model -> axis of the question -> (IDs of the first noun, of the second)
 for name, vlm in MODELS.items():
-    first = SpatialIDs.extract(vlm, pairs, noun=0, **options)
-    IDS[name] = {
-        axis: (first, SpatialIDs.extract(vlm, pairs, 1, question=template, **options))
-        for axis, template in TEMPLATES.items()
-    }
+    wanted = [(0, LEFT_RIGHT), *((1, template) for template in TEMPLATES.values())]
+    first, *second = SpatialIDs.extract_each(vlm, pairs, wanted, progress=False, **options)
+    IDS[name] = {axis: (first, ids) for axis, ids in zip(TEMPLATES, second, strict=True)}
 
 # %% [markdown]
 # A *case* is one question about one scene, with all that steering needs: where the nouns'
@@ -220,7 +219,7 @@ def run(name, jobs):
     for axis, answers in ANSWERS.items():
         part = [one for one in jobs if one.labels["axis"] == axis]
         if part:
-            parts.append(sweep(MODELS[name], part, answers, progress=False))
+            parts.append(sweep(MODELS[name], part, answers, save_to=CACHE, progress=False))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -354,9 +353,12 @@ def share(table, column="swapped"):
 
 layers = {}
 for name, vlm in MODELS.items():
-    sites = [vlm.resid_post(block) for block in range(vlm.n_layers)]
+    # Where only some blocks look at the picture, no word knows its place before them.
+    looking = vlm.family.cross_layers(vlm.model.config.get_text_config())
+    blocks = range(min(looking, default=0), vlm.n_layers)
+    sites = {block: vlm.resid_post(block) for block in blocks}
     jobs = [job(c, site, push(name, c, site), block=block)
-            for block, site in enumerate(sites) for c in choosing[name]]  # fmt: skip
+            for block, site in sites.items() for c in choosing[name]]  # fmt: skip
     layers[name] = outcomes(name, jobs)
 
 # %%
@@ -556,6 +558,8 @@ for key, name in (("", YES), ("_control", NO)):
     verdict = "yes" if causes else "no" if gap.high < 0.2 else "in part"
     glue(f"ch6_verdict{key}", verdict)
     print(f"{name}: IDs {percent(share(aimed))}, random {percent(share(random))}")
+    if share(aimed, "right").low <= 0.5:
+        print("    It answers at chance: what moves here is a belief, not knowledge.")
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the bar that was set before", "code_prompt_hide": "Hide the bar"}
 aimed = trial[YES].query("arm == 'spatial IDs'")

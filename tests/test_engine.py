@@ -177,7 +177,7 @@ def test_a_sweep_that_was_cut_off_goes_on_where_it_stopped(vlm, asked, tmp_path,
     with pytest.raises(KeyboardInterrupt):
         sweep(vlm, jobs, ANSWERS, save_to=tmp_path, **options)
     (tmp_path / "0123456789abcdef-0000000.part").write_text("half a ta")
-    parts = len(list(tmp_path.glob("*.csv")))
+    parts = len(list(tmp_path.glob("*.parquet")))
     assert parts >= 2
     resumed = sweep(vlm, jobs, ANSWERS, save_to=tmp_path, **options)
     pd.testing.assert_frame_equal(resumed, whole, atol=1e-5, rtol=1e-5)

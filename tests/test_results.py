@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -25,14 +26,16 @@ def run(vlm, tmp_path, monkeypatch):
 def test_glued_numbers_are_kept_with_their_intervals(run, capsys):
     share = proportion([True] * 9 + [False])
     report.glue("swapped", report.percent(share))
-    report.glue("r2", Interval(0.5, 0.4, 0.6, 30))
-    report.glue("layer", 3)
+    report.glue("r2", Interval(np.float32(0.5), 0.4, 0.6, np.int64(30)))
+    report.glue("layer", np.int64(3))
+    report.glue("undefined", float("nan"))
     report.glue("verdict", "yes")
     report.keep("table", pd.DataFrame({"a": [1, 2]}))
     manifest, numbers = read_results(run.folder)
     numbers = numbers.set_index("name")
     assert numbers.loc["swapped", ["value", "low", "high", "n"]].tolist() == list(share)
     assert numbers.loc["r2", "high"] == 0.6 and numbers.loc["layer", "value"] == 3
+    assert pd.isna(numbers.loc["undefined", "value"])
     assert pd.isna(numbers.loc["layer", "low"]) and numbers.loc["verdict", "value"] == "yes"
     assert pd.read_parquet(run.folder / "table.parquet")["a"].tolist() == [1, 2]
     assert (manifest["seed"], manifest["small"], manifest["chapter"]) == (5, True, "03")
