@@ -485,7 +485,7 @@ MOST = 2 if max(vlm.d_model for vlm in MODELS.values()) > 1000 else 256
 
 def begun(name, case):
     """Keys and values of the tokens before the first noun, from one run for each scene."""
-    vlm, start = MODELS[name], case.start
+    vlm, start, model = MODELS[name], case.start, BRIDGES[name].original_model
     key = name, case.scene, case.prompt.tokens[:start]
     if key not in KEPT:
         if len(KEPT) == MOST:
@@ -493,9 +493,13 @@ def begun(name, case):
         along = ("input_ids", "attention_mask", *vlm.family.padded_inputs)
         inputs = {part: value[:, :start] if part in along else value
                   for part, value in vlm.batch(case.prompt).items()}  # fmt: skip
-        KEPT[key] = DynamicCache()
-        BRIDGES[name].original_model(**inputs, past_key_values=KEPT[key])
-    return KEPT[key]
+        kept = DynamicCache()
+        model(**inputs, past_key_values=kept)
+        KEPT[key] = kept, getattr(model.model, "rope_deltas", None)
+    kept, deltas = KEPT[key]
+    if deltas is not None:  # Qwen's positions run ahead of the tokens' numbers
+        model.model.rope_deltas = deltas
+    return kept
 
 
 # %%
@@ -1533,9 +1537,11 @@ def is_right(name, case):
 
 for end, name in (("", YES), ("_control", NO)):
     roomy = [c for c in judging[name] if has_room(c)][:: 1 if SMALL else 5]
-    found = stats.mean([turns(name, c) for c in roomy[:14] if is_right(name, c)])
-    glue(f"ch7_points{end}", percent(found))
-    print(f"{name}: {percent(found)} of patches on the other side, {found.n} questions")
+    found = [turns(name, case) for case in roomy[:14] if is_right(name, case)]
+    found = [value for value in found if not np.isnan(value)]
+    told = percent(stats.mean(found)) if len(found) > 1 else "(too few right answers)"
+    glue(f"ch7_points{end}", told)
+    print(f"{name}: {told} of patches on the other side, {len(found)} questions")
 
 # %% [markdown]
 # Pointing one head at one patch turns the belief at {glue:text}`ch7_points` of the patches that
