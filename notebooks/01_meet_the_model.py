@@ -734,8 +734,8 @@ if jobs:
     ).reset_index()
     early = pair[pair["passed"] == 0]
     gap = stats.paired_difference(early["object"], early["background"])
-    verdict = "no difference can be told"
-    verdict = "the object's own patches count" if gap.high < 0 else verdict
+    clear = gap.high < 0
+    verdict = "the object's own patches count" if clear else "no difference can be told"
     last = curves[(curves["arm"] == "object") & (curves["high"] < 0)]["passed"]
     last = int(last.max()) if len(last) else "no"
 else:

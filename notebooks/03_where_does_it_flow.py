@@ -63,7 +63,9 @@ from helpers.stimuli.sampling import scenes as draw_scenes
 from helpers.stimuli.scenes import mirror, recolor
 from helpers.training.train import RECIPES
 
-MODELS = open_models(MODEL, CONTROL, chapter="03_where_does_it_flow", small=SMALL, seed=SEED)
+MODELS = open_models(
+    MODEL, CONTROL, chapter="03_where_does_it_flow", small=SMALL, seed=SEED
+)
 YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 vlm = MODELS[YES]
 

@@ -65,7 +65,9 @@ from helpers.report import glue, open_models
 from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.sprites import OBJECTS, PAPER_OBJECTS
 
-MODELS = open_models(MODEL, CONTROL, chapter="04_finding_spatial_ids", small=SMALL, seed=SEED)
+MODELS = open_models(
+    MODEL, CONTROL, chapter="04_finding_spatial_ids", small=SMALL, seed=SEED
+)
 YES, NO = MODELS  # the names: of the model, and of its control
 vlm = MODELS[YES]
 

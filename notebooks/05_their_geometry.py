@@ -66,7 +66,9 @@ from helpers.stimuli.sampling import PAPER_SIZES
 from helpers.stimuli.split import held_out_pairs, is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 
-MODELS = open_models(MODEL, CONTROL, chapter="05_their_geometry", small=SMALL, seed=SEED)
+MODELS = open_models(
+    MODEL, CONTROL, chapter="05_their_geometry", small=SMALL, seed=SEED
+)
 YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 

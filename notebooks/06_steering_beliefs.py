@@ -83,7 +83,9 @@ from helpers.stimuli.split import is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS, sprite
 
 # %%
-MODELS = open_models(MODEL, CONTROL, chapter="06_steering_beliefs", small=SMALL, seed=SEED)
+MODELS = open_models(
+    MODEL, CONTROL, chapter="06_steering_beliefs", small=SMALL, seed=SEED
+)
 YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 

@@ -484,7 +484,7 @@ MOST = 2 if max(vlm.d_model for vlm in MODELS.values()) > 1000 else 256
 
 
 def begun(name, case):
-    """Keys and values of the tokens before the first noun, from one run for each scene."""
+    """Keys and values of the tokens before the first noun, run once for a scene."""
     vlm, start, model = MODELS[name], case.start, BRIDGES[name].original_model
     key = name, case.scene, case.prompt.tokens[:start]
     if key not in KEPT:
@@ -647,7 +647,8 @@ for name in MODELS:
     for head in {*x.nlargest(3).index, y.idxmax()}:
         if x[head] > 4 * chance or y[head] > 1:
             axes.annotate(name_of(head), (x[head], y[head]), (0, 7), fontsize=9,
-                          textcoords="offset points", ha="center", color=color)  # fmt: skip
+                          textcoords="offset points", ha="center",
+                          color=color)  # fmt: skip
 axes.axvline(chance, color="0.5", ls=":", lw=1.5)
 axes.set(xlabel="attention on the noun's object", ylabel="cost of the cut (nats)")
 axes.margins(y=0.15)
@@ -1027,15 +1028,16 @@ for name, (arm, style) in itertools.product(
     tones = {label: plots.COLORS["tiny-llava" if name == YES else "tiny-llava-direct"]}
     rows = [{"factor": one, "left": left_over(name, one), "arm": label,
              **share(part, "odds")._asdict()}
-            for (which, one), part in weak[name].groupby("arm") if which == arm]  # fmt: skip
+            for (which, one), part in weak[name].groupby("arm")
+            if which == arm]  # fmt: skip
     line = pd.DataFrame(rows)
     plots.with_band(line, "factor", "arm", panels[0], tones, {label: style})
     if arm == "team":
         plots.with_band(line, "left", "arm", panels[1], tones)
         curve = line.set_index("factor")["estimate"].sort_index(ascending=False)
         half = next((one for one in curve.index if curve[one] < curve[1.0] / 2), None)
-        glue("ch7_half" + ("" if name == YES else "_control"),
-             f"a factor of {half:g}" if half else "no factor that we tried")  # fmt: skip
+        told = f"a factor of {half:g}" if half else "no factor that we tried"
+        glue("ch7_half" + ("" if name == YES else "_control"), told)
 panels[0].set(xscale="log", xlabel="factor on the attention to the image",
               ylabel="log-odds of the right answer")  # fmt: skip
 panels[1].set(xlabel="attention that is left on the image")
