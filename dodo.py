@@ -114,7 +114,7 @@ def task_benchmark():
     """Time the engine against other tools, alone on the machine."""
     code = [*files_in("benchmarks"), *sorted((ROOT / "helpers").glob("*.py"))]
     return {
-        "actions": [[sys.executable, "-m", "benchmarks.engine"]],
+        "actions": [[sys.executable, "-m", "benchmarks.engine", "--rounds", "3"]],
         "file_dep": [*code, ROOT / "constraints.txt"],
         "task_dep": [f"notebook:{name}" for name in PARAMETERS if name not in LAST],
         "targets": [TIMINGS],
