@@ -1326,7 +1326,8 @@ def correlation(table, one, other, method="pearson", seed=0):
 def dealt_again(table, seed):
     """Predictions from the errors of other photos."""
     error = (table["read"] - table["true"]) * np.sign(table["true"])
-    dealt = np.random.default_rng(seed).permutation(error) * np.sign(table["true"])
+    dealt = np.random.default_rng(seed).permutation(np.array(error))
+    dealt = dealt * np.sign(table["true"])
     return turning_dose(table["true"] + dealt, table["true"])
 
 
