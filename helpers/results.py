@@ -11,6 +11,7 @@ fill it). A reader who ran the book on another model can send in the folder ``re
 import json
 import math
 import numbers
+import os
 import platform
 import time
 from collections.abc import Mapping
@@ -84,9 +85,11 @@ class Results:
         self._write(_MANIFEST, self.manifest)
 
     def _write(self, name: str, content: dict) -> None:
+        # Two runs of a chapter may write at the same time: each has a part of its own.
         path = self.folder / name
-        path.with_suffix(".part").write_text(json.dumps(content, indent=1), encoding="utf-8")
-        path.with_suffix(".part").replace(path)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        part.replace(path)
 
 
 def _plain(value: Any) -> int | float | str | None:

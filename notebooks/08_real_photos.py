@@ -359,8 +359,8 @@ def run(name, jobs):
     for kind in ("left_right", "above_below"):
         part = [one for one in jobs if one.labels["kind"] == kind]
         if part:
-            answers = questions.ANSWERS[kind]
-            parts.append(sweep(MODELS[name], part, answers, save_to=CACHE, progress=False))
+            options = {"save_to": CACHE, "progress": False}
+            parts.append(sweep(MODELS[name], part, questions.ANSWERS[kind], **options))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -595,12 +595,16 @@ def text_alone(vlm, prompt, position, sites):
     tokens = prompt.inputs["input_ids"][0]
     text, found = tokens != vlm.model.config.image_token_id, {}
     place = int(text[:position].sum())
+    every = [vlm.resid_post(block) for block in range(vlm.n_layers)]
 
-    def keep(resid, hook):
+    def note(resid, hook):
         found[hook.name] = resid[0, place].float().cpu()
 
-    with vlm.hooks([(site, keep) for site in sites]):
+    with vlm.hooks([(site, note) for site in every]):
         vlm.model(input_ids=tokens[text][None].to(vlm.device))
+    for before, site in itertools.pairwise(every):
+        # Blocks that only look at an image are passed over when there is none.
+        found.setdefault(site, found[before])
     return torch.stack([found[site] for site in sites])
 
 
