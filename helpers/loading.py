@@ -173,6 +173,8 @@ def will_it_fit(name: str) -> str:
     """
     from transformers import AutoConfig
 
+    import helpers.llava_video  # noqa: F401  # lets the Auto classes know it
+
     device = "cuda" if torch.cuda.is_available() else "cpu"
     source = _resolve(name)
     config = _fetch(AutoConfig, source)
