@@ -208,12 +208,19 @@ class SpatialIDs:
         save_file({"vectors": self.vectors.contiguous()}, str(path), metadata=header)
 
     @classmethod
-    def load(cls, path: str | Path) -> "SpatialIDs":
+    def load(
+        cls, path: str | Path, vlm: HookedVLM | None = None, sites: Sequence[str] = ()
+    ) -> "SpatialIDs":
         """Read a file that :meth:`save` wrote.
+
+        Args:
+            path: the file.
+            vlm: the model that they are for.
+            sites: where they are to be written.
 
         Raises:
             FileNotFoundError: if there is none.
-            ValueError: if it holds something else.
+            ValueError: if it holds something else, or IDs of another model or other sites.
         """
         if not Path(path).exists():
             raise FileNotFoundError(f"no file with spatial IDs at {path}")
@@ -227,7 +234,15 @@ class SpatialIDs:
             raise ValueError(f"{path} is no safetensors file: {error}") from error
         about = json.loads(header)
         pairs = tuple(tuple(pair) for pair in about["pairs"])
-        return cls(vectors, tuple(about["sites"]), pairs, about["noun"], about["model"])
+        found = cls(vectors, tuple(about["sites"]), pairs, about["noun"], about["model"])
+        if vlm is not None and found.model != _name_of(vlm):
+            raise ValueError(
+                f"{path} holds IDs of {found.model!r}; the model here is {_name_of(vlm)!r}, and "
+                "IDs of one mean nothing to another: extract them anew"
+            )
+        for site in sites:
+            found._site(site)
+        return found
 
 
 def grid_scene(

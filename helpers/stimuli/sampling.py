@@ -1,8 +1,7 @@
 """Draw scenes: the paper's grids, cluttered scenes, and scenes in perspective."""
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -21,6 +20,8 @@ PAPER_SIZES = tuple(pixels / 896 for pixels in (74, 124, 174, 224))
 
 HORIZON = 0.3
 NEAREST, FARTHEST = 1.0, 3.0
+#: Heights of centres where height does or does not go with depth, as fractions of the canvas.
+HIGHEST, LOWEST = 0.16, 0.84
 _TRIES = 2000
 
 
@@ -76,10 +77,12 @@ def scenes(
         count: how many.
         seed: the same seed gives the same scenes.
         kind: ``"grid"`` (two objects in grid cells, on white), ``"clutter"`` (anywhere, on
-            backgrounds) or ``"perspective"`` (on a ground plane).
+            backgrounds), ``"perspective"`` (on a ground plane), or one of three in which nearer
+            is larger: ``"tied"`` (nearer is lower, too), ``"independent"`` (nearer is anywhere)
+            and ``"conflict"`` (nearer is higher).
         objects: smallest and largest number of objects in a scene (``"grid"`` has two).
         held_out: if True, the first two objects are a pair and at places that the shipped models
-            never saw; if False, only what training may show. Scenes in perspective list their
+            never saw; if False, only what training may show. Scenes with depth list their
             objects from far to near, so there the pair may stand anywhere in the list.
 
     Raises:
@@ -140,12 +143,26 @@ def _clutter(
 def _perspective(
     generator: np.random.Generator, objects: tuple[int, int], held_out: bool
 ) -> Scene | None:
+    placed = _place_in_depth(generator, objects, held_out, _draw_in_perspective)
+    if placed is None:
+        return None
+    sky, ground = _draw_color(generator, 170, 256), _draw_color(generator, 60, 190)
+    return Scene(placed, Background("ground", (sky, ground), horizon=HORIZON))
+
+
+def _place_in_depth(
+    generator: np.random.Generator,
+    objects: tuple[int, int],
+    held_out: bool,
+    draw: Callable[[np.random.Generator, str], Placed],
+) -> tuple[Placed, ...] | None:
+    """Place objects one by one, and list them from far to near; None if there is no room."""
     count = int(generator.integers(objects[0], objects[1] + 1))
     names = _draw_names(generator, count, held_out, OBJECTS)
     placed: list[Placed] = []
     for index, name in enumerate(names):
         for _ in range(40):
-            new = _draw_in_perspective(generator, name)
+            new = draw(generator, name)
             cell_held_out = cell_of(new.x, new.y) in held_out_cells(name)
             wanted = held_out if index < 2 else cell_held_out and held_out
             if cell_held_out == wanted and not _overlaps(new, placed):
@@ -153,10 +170,7 @@ def _perspective(
                 break
         else:
             return None
-    sky, ground = _draw_color(generator, 170, 256), _draw_color(generator, 60, 190)
-    background = Background("ground", (sky, ground), horizon=HORIZON)
-    scene = Scene(tuple(placed), background)
-    return replace(scene, objects=tuple(sorted(scene.objects, key=lambda o: -o.depth)))
+    return tuple(sorted(placed, key=lambda one: -one.depth))
 
 
 def _draw_in_perspective(generator: np.random.Generator, name: str) -> Placed:
@@ -184,7 +198,41 @@ def _draw_in_perspective(generator: np.random.Generator, name: str) -> Placed:
     )
 
 
-_KINDS = {"grid": _grid, "clutter": _clutter, "perspective": _perspective}
+def _by_size(height: str) -> Callable:
+    """Scenes whose objects are the larger the nearer, with or without a rule for their height.
+
+    Heights are spread alike in all of them: what differs is whether they go with nearness.
+    """
+
+    def draw(generator: np.random.Generator, name: str) -> Placed:
+        depth = float(generator.uniform(NEAREST, FARTHEST))
+        size = 0.34 / depth * float(generator.uniform(0.9, 1.1))
+        x = float(generator.uniform(0.4 * size, 1 - 0.4 * size))
+        nearness = (FARTHEST - depth) / (FARTHEST - NEAREST)
+        share = {
+            "tied": nearness,
+            "independent": float(generator.random()),
+            "conflict": 1 - nearness,
+        }[height]
+        return Placed(name, x, HIGHEST + share * (LOWEST - HIGHEST), size, depth)
+
+    def scene(
+        generator: np.random.Generator, objects: tuple[int, int], held_out: bool
+    ) -> Scene | None:
+        placed = _place_in_depth(generator, objects, held_out, draw)
+        return None if placed is None else Scene(placed, _draw_background(generator))
+
+    return scene
+
+
+_KINDS = {
+    "grid": _grid,
+    "clutter": _clutter,
+    "perspective": _perspective,
+    "tied": _by_size("tied"),
+    "independent": _by_size("independent"),
+    "conflict": _by_size("conflict"),
+}
 
 
 def _draw_names(

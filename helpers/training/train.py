@@ -41,6 +41,22 @@ CLUTTERED = SceneMix(
         (0.20, "perspective", (2, 4)),
     )
 )
+#: As cluttered, but nothing that has depth.
+FLAT = SceneMix(
+    (
+        (0.25, "grid", (2, 2)),
+        (0.15, "clutter", (1, 2)),
+        (0.60, "clutter", (3, 6)),
+    )
+)
+
+
+def _with_depth(kind: str) -> SceneMix:
+    """Half of it flat, and half scenes whose heights do, or do not, go with nearness."""
+    flat = tuple((share / 2, *rest) for share, *rest in FLAT.parts)
+    return SceneMix((*flat, (0.30, kind, (2, 2)), (0.20, kind, (3, 4))))
+
+
 #: Mostly two objects: once the first is named, the other is known.
 SPARSE = SceneMix(
     (
@@ -54,8 +70,17 @@ SPARSE = SceneMix(
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a training run does."""
+    """Everything that decides what a training run does.
 
+    Attributes:
+        after: the recipe whose last weights the run begins with, read from the folder of that
+            name beside its own; empty: it begins with nothing learned.
+        keep: steps after which the weights are kept for good.
+        evaluate_every, save_every: steps between two reports, and between two checkpoints.
+    """
+
+    after: str = ""
+    keep: tuple[int, ...] = ()
     shape: Shape = Shape()
     scenes: SceneMix = CLUTTERED
     captions: tuple[str, ...] = CAPTIONS
@@ -77,12 +102,39 @@ class Recipe:
 
 
 QUESTIONS_ONLY = {"captions": (), "caption_share": 0.0}
+SMALLER = Shape(vision_layers=3, layers=6, mlp_width=288)
 
 RECIPES = {
     "tiny-llava": Recipe(),
     # The words of a question look at another scene than it asks about, so that the last tokens
     # alone must look: nothing rewards an object word that knows its object's place.
     "tiny-llava-direct": Recipe(scenes=SPARSE, **QUESTIONS_ONLY, decoy=True, steps=4500),
+    # A smaller model that never sees depth, and what becomes of it among scenes where nearer is
+    # larger and lower, or larger and anywhere. Early, it is a weak model that may yet learn.
+    "tiny-llava-flat": Recipe(
+        shape=SMALLER,
+        scenes=FLAT,
+        vision_steps=1000,
+        steps=1000,
+        decay=0.0,
+        keep=(1400, 1500, 1600, 1800),
+    ),
+    "tiny-llava-tied": Recipe(
+        shape=SMALLER,
+        scenes=_with_depth("tied"),
+        after="tiny-llava-flat",
+        vision_steps=0,
+        steps=1500,
+        decay=0.5,
+    ),
+    "tiny-llava-independent": Recipe(
+        shape=SMALLER,
+        scenes=_with_depth("independent"),
+        after="tiny-llava-flat",
+        vision_steps=0,
+        steps=1500,
+        decay=0.5,
+    ),
     # What else was tried (organisms/tried.csv): captions that name one of eight columns and rows
     # bend the map of IDs; questions alone, with seeing words, give IDs as well.
     "captions-coordinates": Recipe(captions=COORDINATES, steps=1500),
@@ -249,6 +301,29 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         if (folder / "state.json").exists():
             self._load()
+        elif recipe.after:
+            self._begin_with(folder.parent / recipe.after)
+
+    def _begin_with(self, other: Path) -> None:
+        """Take over the last weights of another run, not its optimizers' moments.
+
+        Raises:
+            FileNotFoundError: if there is no finished run.
+        """
+        if not (other / "state.json").exists():
+            raise FileNotFoundError(
+                f"this recipe goes on from {self.recipe.after}, and there is no run of it in "
+                f"{other}; train that first, into that folder"
+            )
+        name = json.loads((other / "state.json").read_text())["tensors"]
+        self.load_weights(other / name)
+
+    def load_weights(self, path: Path) -> None:
+        """Put the weights of a checkpoint, of this run or another, into the model."""
+        tensors = load_file(path, device=self.device)
+        weights = {k[6:]: v for k, v in tensors.items() if k.startswith("model.")}
+        self.model.load_state_dict(weights, strict=False)
+        self.model.tie_weights()
 
     def save(self) -> None:
         """Write a checkpoint; the state goes last, so that a cut-off save is never read."""
@@ -269,6 +344,12 @@ class Run:
         for old in self.folder.glob("step-*.safetensors"):
             if old.name != name:
                 old.unlink()
+
+    def _keep(self) -> None:
+        """Keep the weights of this step."""
+        tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
+        tensors.pop("model.lm_head.weight")  # tied to the embeddings
+        save_file(tensors, self.folder / f"kept-{self.state.step:06d}.safetensors")
 
     def _load(self) -> None:
         saved = json.loads((self.folder / "state.json").read_text())
@@ -309,6 +390,8 @@ class Run:
                 self._report()
             if step % self.recipe.save_every == 0 or step == total:
                 self.save()
+            if step in self.recipe.keep:
+                self._keep()
 
     def _update(self, loss: torch.Tensor, rate: float, vision_scale: float) -> None:
         set_rates(self.optimizers, rate * self.recipe.learning_rate, vision_scale)
