@@ -349,7 +349,11 @@ class Run:
         """Keep the weights of this step."""
         tensors = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
         tensors.pop("model.lm_head.weight")  # tied to the embeddings
-        save_file(tensors, self.folder / f"kept-{self.state.step:06d}.safetensors")
+        save_file(tensors, self.kept(self.state.step))
+
+    def kept(self, step: int) -> Path:
+        """Where the weights of a step are kept, if the recipe keeps them."""
+        return self.folder / f"kept-{step:06d}.safetensors"
 
     def _load(self) -> None:
         saved = json.loads((self.folder / "state.json").read_text())
