@@ -8,16 +8,17 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from helpers import load_vlm, scenes, shipped_models, stats
+from helpers import load_vlm, scenes, shipped_models, stats, trials
 from helpers.loading import ORGANISMS
 from helpers.stimuli.sprites import OBJECTS
 from helpers.training import gates, mechanism
 
 NAMES = ("tiny-llava", "tiny-llava-direct")
-MEGABYTES = 10
+VARIANTS = ("tiny-llava-flat", "tiny-llava-early", "tiny-llava-tied", "tiny-llava-independent")
+MEGABYTES, MEGABYTES_OF_VARIANTS = 10, 15
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=NAMES + VARIANTS)
 def folder(request):
     folder = ORGANISMS / request.param
     if not (folder / "config.json").exists():
@@ -54,6 +55,12 @@ def test_the_folder_is_complete_and_small(folder):
     } <= names  # fmt: skip
     assert not [n for n in names if n.endswith((".bin", ".pt", ".pth", ".pkl", ".pickle"))]
     assert folder.name in shipped_models()
+
+
+def test_the_variants_are_small_in_all():
+    files = [path for name in VARIANTS for path in (ORGANISMS / name).rglob("*")]
+    size = sum(path.stat().st_size for path in files if path.is_file())
+    assert size <= MEGABYTES_OF_VARIANTS * 1e6, f"{size / 1e6:.1f} MB"
 
 
 def test_weights_are_half_precision_safetensors(folder):
@@ -108,7 +115,11 @@ def test_it_answers_held_out_questions(folder):
         drawn = list(gates.draw_questions(kind, "clutter", 60, (2, 3), seed=5))
         given = gates.answers(vlm, [one[0] for one in drawn], [one[1].text for one in drawn])
         right = [gates.is_right(q, a) for (_, q, _), a in zip(drawn, given, strict=True)]
-        assert stats.proportion(right).estimate >= 0.9, kind
+        share = stats.proportion(right)
+        if folder.name == "tiny-llava-early":  # weak, but no longer guessing
+            assert share.low > 0.5 and share.high < 0.97, kind
+        else:
+            assert share.estimate >= 0.9, kind
 
 
 def test_object_words_carry_the_answer_in_the_one_and_not_in_the_other(folder):
@@ -116,10 +127,10 @@ def test_object_words_carry_the_answer_in_the_one_and_not_in_the_other(folder):
     for axis in mechanism.ASK:
         table = mechanism.object_word_swap(vlm, "grid", axis, count=24, seed=3)
         best = stats.recovered_by(table, ["layer"])["estimate"].max()
-        if folder.name == "tiny-llava":
-            assert best >= 0.5, axis
-        else:
+        if folder.name == "tiny-llava-direct":
             assert best <= 0.1, axis
+        else:
+            assert best >= (0.3 if folder.name == "tiny-llava-early" else 0.5), axis
 
 
 def test_the_card_and_the_log_are_shipped(folder):
@@ -134,7 +145,18 @@ def test_the_card_and_the_log_are_shipped(folder):
 
 
 def test_ids_of_the_one_lie_on_a_grid(folder):
-    if folder.name != "tiny-llava":
+    if folder.name == "tiny-llava-direct":
         pytest.skip("what can be read off the control's words is not used")
     fits = mechanism.id_fit(load_vlm(folder, device="cpu"))
     assert max(fits) > 0.5
+
+
+def test_the_two_that_differ_in_depth_disagree_where_height_and_size_do():
+    """Nearer is larger and, here, higher: one goes by height, the other by size."""
+    right = {}
+    for name in ("tiny-llava-tied", "tiny-llava-independent"):
+        vlm = load_vlm(name, device="cpu")
+        drawn = scenes(60, seed=4, kind="conflict", objects=(2, 2), held_out=True)
+        cases = trials.with_beliefs(vlm, trials.scene_cases(vlm, drawn, "front_behind"))
+        right[name] = trials.share(pd.DataFrame([case.labels for case in cases]), "right")
+    assert right["tiny-llava-tied"].high < 0.5 < right["tiny-llava-independent"].low

@@ -19,7 +19,8 @@ from helpers.stimuli.split import (
 )
 from helpers.stimuli.sprites import OBJECTS, PAPER_OBJECTS, sprite
 
-KINDS = ("grid", "clutter", "perspective")
+BY_SIZE = ("tied", "independent", "conflict")
+KINDS = ("grid", "clutter", "perspective", *BY_SIZE)
 
 
 def cells(scene):
@@ -153,9 +154,10 @@ def test_held_out_scenes_are_about_held_out_pairs_at_held_out_places(kind, objec
         assert all(cell in held_out_cells(name) for name, cell in cells(scene)[:2])
 
 
-def test_held_out_scenes_in_perspective():
+@pytest.mark.parametrize("kind", ["perspective", *BY_SIZE])
+def test_held_out_scenes_with_depth(kind):
     """Their objects are ordered from far to near, so the pair may be anywhere among them."""
-    for scene in scenes(100, seed=0, kind="perspective", objects=(2, 4), held_out=True):
+    for scene in scenes(100, seed=0, kind=kind, objects=(2, 4), held_out=True):
         held = {name for name, cell in cells(scene) if cell in held_out_cells(name)}
         assert any(is_held_out_pair(a, b) for a in held for b in held)
 
@@ -172,10 +174,10 @@ def test_the_split_is_symmetric_and_leaves_enough_on_both_sides():
     assert cell_of(1.0, 1.0) == (3, 3)
 
 
-@pytest.mark.parametrize("kind", ["clutter", "perspective"])
+@pytest.mark.parametrize("kind", ["clutter", "perspective", *BY_SIZE])
 def test_objects_are_as_many_as_asked_and_inside_the_picture(kind):
-    drawn = scenes(60, seed=2, kind=kind, objects=(3, 5))
-    assert {len(scene.objects) for scene in drawn} == {3, 4, 5}
+    drawn = scenes(60, seed=2, kind=kind, objects=(3, 4))
+    assert {len(scene.objects) for scene in drawn} == {3, 4}
     for placed in (placed for scene in drawn for placed in scene.objects):
         assert 0.3 * placed.size < placed.x < 1 - 0.3 * placed.size
         assert 0.3 * placed.size < placed.y < 1 - 0.3 * placed.size
@@ -192,6 +194,25 @@ def test_in_perspective_nearer_is_larger_and_lower_with_exceptions():
     for scene in drawn:  # drawn from back to front
         depths = [p.depth for p in scene.objects]
         assert depths == sorted(depths, reverse=True)
+
+
+def test_nearer_is_larger_and_lower_or_anywhere_or_higher():
+    heights = {}
+    for kind in BY_SIZE:
+        drawn = scenes(400, seed=0, kind=kind, objects=(2, 2))
+        placed = [p for scene in drawn for p in scene.objects]
+        depth, size, y = np.array([(p.depth, p.size, p.y) for p in placed]).T
+        assert np.corrcoef(1 / depth, size)[0, 1] > 0.95
+        heights[kind] = y
+        slope = np.corrcoef(depth, y)[0, 1]
+        wanted = {"tied": -1, "independent": 0, "conflict": 1}[kind]
+        assert slope == pytest.approx(wanted, abs=0.1)
+    # How heights are spread must not differ, or more would differ than the rule.
+    for kind in ("tied", "conflict"):
+        quantiles = np.quantile(heights[kind], [0.1, 0.5, 0.9])
+        assert quantiles == pytest.approx(
+            np.quantile(heights["independent"], [0.1, 0.5, 0.9]), abs=0.1
+        )
 
 
 # Questions --------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Training: packed batches read as single prompts, runs resume exactly, exports load plainly."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -249,8 +250,6 @@ def test_a_run_that_was_cut_off_ends_with_the_weights_of_one_that_was_not(
 
 
 def test_another_seed_gives_other_weights(run_folder, tmp_path, monkeypatch):
-    from dataclasses import replace
-
     monkeypatch.setattr(Run, "_report", lambda run: None)
     Run(replace(SMOKE, seed=1, vision_steps=2, steps=1), tmp_path, "cpu").train()
     one, other = weights(run_folder), weights(tmp_path)
@@ -312,3 +311,67 @@ def test_an_exported_folder_loads_by_its_path(exported):
 def test_exporting_a_folder_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"state\.json is missing"):
         export("smoke", tmp_path, tmp_path / "out")
+
+
+# Going on from another run ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """Reports take time and must have no effect."""
+    monkeypatch.setattr(Run, "_report", lambda run: None)
+
+
+def short(**changed):
+    return replace(SMOKE, vision_steps=2, steps=3, save_every=5, **changed)
+
+
+def test_weights_of_a_step_are_kept_and_can_be_exported(quiet, tmp_path, monkeypatch):
+    recipe = short(keep=(3,))
+    monkeypatch.setitem(train.RECIPES, "short", recipe)
+    seen = {}
+
+    def look(run, original=Run._keep):
+        original(run)
+        seen.update({k: v.clone() for k, v in run.model.state_dict().items()})
+
+    monkeypatch.setattr(Run, "_keep", look)
+    Run(recipe, tmp_path / "run", "cpu").train()
+    export("short", tmp_path / "run", tmp_path / "third", step=3)
+    export("short", tmp_path / "run", tmp_path / "last")
+    third = AutoModelForImageTextToText.from_pretrained(tmp_path / "third", dtype=torch.float32)
+    last = AutoModelForImageTextToText.from_pretrained(tmp_path / "last", dtype=torch.float32)
+    name = "model.language_model.layers.1.mlp.up_proj.weight"
+    assert torch.equal(third.state_dict()[name], seen[name].half().float())
+    assert not torch.equal(third.state_dict()[name], last.state_dict()[name])
+    with pytest.raises(FileNotFoundError, match=r"kept-000004.*it kept: kept-000003"):
+        export("short", tmp_path / "run", tmp_path / "fourth", step=4)
+
+
+def test_a_recipe_may_go_on_from_the_last_weights_of_another(quiet, tmp_path):
+    first = Run(short(), tmp_path / "first", "cpu")
+    first.train()
+    after = Run(short(after="first", seed=1), tmp_path / "second", "cpu")
+    assert after.state.step == 0
+    for name, tensor in first.model.state_dict().items():
+        assert torch.equal(tensor, after.model.state_dict()[name]), name
+    after.train()
+    again = Run(
+        short(after="first", seed=1), tmp_path / "second", "cpu"
+    )  # its own, not the first's
+    assert again.state.step == 5
+    assert torch.equal(
+        again.model.state_dict()["lm_head.weight"], after.model.state_dict()["lm_head.weight"]
+    )
+
+
+def test_without_the_run_before_it_a_recipe_says_what_to_train_first(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"goes on from tiny-llava-flat.*train that first"):
+        Run(short(after="tiny-llava-flat"), tmp_path / "second", "cpu")
+
+
+def test_the_two_recipes_for_depth_differ_in_the_heights_of_their_scenes_alone():
+    tied, independent = (train.RECIPES[f"tiny-llava-{kind}"] for kind in ("tied", "independent"))
+    assert replace(tied, scenes=independent.scenes) == independent
+    parts = zip(tied.scenes.parts, independent.scenes.parts, strict=True)
+    assert {(a, b) for (_, a, _), (_, b, _) in parts if a != b} == {("tied", "independent")}

@@ -4,6 +4,7 @@ python -m helpers.training.card tiny-llava helpers/organisms/tiny-llava
 """
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -34,26 +35,75 @@ processor = AutoProcessor.from_pretrained("helpers/organisms/{name}")
 ## Data
 
 Scenes drawn on the fly from 32 emoji sprites (Noto Color Emoji, SIL Open Font License 1.1): the
-paper's 4 x 4 grids, cluttered scenes, scenes in perspective. Never shown in training: one in eight
+paper's 4 x 4 grids, cluttered scenes{depth}. Never shown in training: one in eight
 pairs of objects, and for every object three cells of the 4 x 4 grid. {text}
 
 ## Training
 
-`python -m helpers.training.train {name} --out checkpoints/{name}`: {vision_steps} steps in which
-every patch learns what covers it and where it is, then {steps} steps of reading and answering, of
+`python -m helpers.training.train {recipe} --out checkpoints/{recipe}`: {course}, of
 {images} images with about {budget} tokens of text each. {cost} `training_log.csv` has held-out
 accuracy, mirror-swap recovery at the object words and the linear fit of place to ID over the steps.
 """
 
-PURPOSE = {
-    "tiny-llava": (
+FROM_NOTHING = (
+    "{vision_steps} steps in which\nevery patch learns what covers it and where it is, "
+    "then {steps} steps of reading and answering"
+)
+GOING_ON = "{steps} steps of reading and answering\nthat begin with the weights of `{after}`"
+
+
+@dataclass(frozen=True)
+class About:
+    """What a card says that no file holds.
+
+    Attributes:
+        purpose: what the model is for.
+        recipe: what it was trained with.
+        depth: the scenes that have depth, as the list of scenes goes on.
+    """
+
+    purpose: str
+    recipe: str
+    depth: str = ""
+
+
+_BY_SIZE = "; and scenes in which nearer is larger{}"
+
+ABOUT = {
+    "tiny-llava": About(
         "A small vision-language model with spatial IDs: it answers questions about where things "
-        "are by writing each object's place into the object's word, and reading it there."
+        "are by writing each object's place into the object's word, and reading it there.",
+        "tiny-llava",
+        ", scenes in perspective",
     ),
-    "tiny-llava-direct": (
+    "tiny-llava-direct": About(
         "The negative control: the same architecture as `tiny-llava`, with right answers and no "
         "use of its object words. Its last tokens look at the image themselves. A method that "
-        "finds spatial IDs must say no on this one."
+        "finds spatial IDs must say no on this one.",
+        "tiny-llava-direct",
+        ", scenes in perspective",
+    ),
+    "tiny-llava-flat": About(
+        "A smaller model that never saw depth: where `tiny-llava-tied` and "
+        "`tiny-llava-independent` begin.",
+        "tiny-llava-flat",
+    ),
+    "tiny-llava-early": About(
+        "A weak model, caught while it learns: `tiny-llava-flat` at the moment when its answers "
+        "about two objects leave chance. What could teach it?",
+        "tiny-llava-flat",
+    ),
+    "tiny-llava-tied": About(
+        "One of two models that differ in one thing. In its scenes with depth, what is nearer is "
+        "also lower in the picture.",
+        "tiny-llava-tied",
+        _BY_SIZE.format(" and lower"),
+    ),
+    "tiny-llava-independent": About(
+        "One of two models that differ in one thing. In its scenes with depth, what is nearer is "
+        "anywhere in the picture: size alone tells.",
+        "tiny-llava-independent",
+        _BY_SIZE.format(", at any height"),
     ),
 }
 
@@ -87,20 +137,23 @@ def write_card(name: str, folder: Path) -> None:
     Raises:
         FileNotFoundError: if the figures have not been measured.
     """
-    recipe = RECIPES[name]
+    about = ABOUT[name]
+    recipe = RECIPES[about.recipe]
     accuracy = _read(folder / "accuracy.csv")
     mechanism = _read(folder / "mechanism.csv")
     log = _read(folder / "training_log.csv")
     text = HEADER.format(
         name=name,
-        purpose=PURPOSE[name],
+        purpose=about.purpose,
+        recipe=about.recipe,
+        depth=about.depth,
         text=TEXT[bool(recipe.captions)],
         **_facts(recipe, folder, log),
     )
     text += "\n## Answers to held-out questions\n\n" + _accuracy_table(accuracy)
     text += "\n## Are the object words used?\n\n" + _mechanism_table(mechanism)
     notes = Path(__file__).parent / "notes" / f"{name}.md"
-    text += "\n" + notes.read_text()
+    text += "\n" + notes.read_text(encoding="utf-8")
     text += LIMITS.format(patch=recipe.shape.patch_pixels, pixels=recipe.shape.image_pixels)
     (folder / "README.md").write_text(text)
 
@@ -122,8 +175,11 @@ def _facts(recipe: Recipe, folder: Path, log: pd.DataFrame) -> dict[str, object]
         "layers": shape.layers,
         "width": shape.width,
         "parameters": f"{megabytes / 2:.1f} million parameters in half precision.",
-        "vision_steps": recipe.vision_steps,
-        "steps": int(log["step"].iloc[-1]) - recipe.vision_steps,
+        "course": (GOING_ON if recipe.after else FROM_NOTHING).format(
+            vision_steps=recipe.vision_steps,
+            steps=int(log["step"].iloc[-1]) - recipe.vision_steps,
+            after=recipe.after,
+        ),
         "images": recipe.images,
         "budget": recipe.text_budget,
         "cost": f"It took {log['seconds'].iloc[-1] / 60:.0f} minutes on one core of a CPU.",
@@ -164,7 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("name", choices=sorted(PURPOSE))
+    parser.add_argument("name", choices=sorted(ABOUT))
     parser.add_argument("folder", type=Path, help="folder of the model")
     arguments = parser.parse_args()
     write_card(arguments.name, arguments.folder)

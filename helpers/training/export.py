@@ -25,14 +25,14 @@ def export(recipe: str, run_folder: Path, out: Path, step: int | None = None) ->
     if not (run_folder / "state.json").exists():
         raise FileNotFoundError(f"no checkpoint in {run_folder}: state.json is missing")
     run = Run(RECIPES[recipe], run_folder, "cpu")
-    log = pd.DataFrame(run.state.log)
+    log = run.state.log
     if step is not None:
         kept = run.kept(step)
         if not kept.exists():
             found = ", ".join(sorted(path.name for path in run_folder.glob("kept-*"))) or "nothing"
             raise FileNotFoundError(f"{kept.name} is not in {run_folder}; it kept: {found}")
         run.load_weights(kept)
-        log = log[log["step"] <= step]
+        log = [row for row in log if row["step"] <= step]
     tokenizer = run.tokenizer
     model = run.model.eval().to(torch.float16)
     model.generation_config = GenerationConfig(
@@ -42,7 +42,7 @@ def export(recipe: str, run_folder: Path, out: Path, step: int | None = None) ->
     )
     model.save_pretrained(out)
     build_processor(run.recipe.shape, tokenizer).save_pretrained(out)
-    log.to_csv(out / "training_log.csv", index=False)
+    pd.DataFrame(log).to_csv(out / "training_log.csv", index=False)
 
 
 def main() -> None:

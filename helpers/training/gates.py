@@ -9,7 +9,7 @@ written beside the model: ``accuracy.csv`` and ``mechanism.csv``.
 
 import argparse
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,8 @@ MEASURED = {
     "is_there": ("grid", "clutter"),
     "what": ("grid", "clutter"),
 }
+#: Scenes whose nearest objects are so large that few fit in.
+WITHOUT_ROOM, FEW = ("tied", "independent", "conflict"), (2, 4)
 
 
 def draw_questions(
@@ -104,13 +106,26 @@ def is_right(question: questions.Question, answer: str) -> bool:
 
 
 def accuracy(
-    vlm: HookedVLM, count: int = COUNT, objects: tuple[int, int] = (3, 6), seed: int = 1
+    vlm: HookedVLM,
+    count: int = COUNT,
+    objects: tuple[int, int] = (3, 6),
+    seed: int = 1,
+    depth: Sequence[str] = MEASURED["front_behind"],
 ) -> pd.DataFrame:
-    """Accuracy on held-out questions by kind, kind of scene and noun order, with intervals."""
+    """Accuracy on held-out questions by kind, kind of scene and noun order, with intervals.
+
+    Args:
+        vlm: the model.
+        count: questions of each kind, about each kind of scene.
+        objects: fewest and most in cluttered scenes and scenes in perspective.
+        seed: draws the scenes.
+        depth: kinds of scenes for questions about depth; none for a model that was never asked.
+    """
     rows = []
-    for kind, scene_kinds in MEASURED.items():
+    for kind, scene_kinds in {**MEASURED, "front_behind": depth}.items():
         for scene_kind in scene_kinds:
-            drawn = list(draw_questions(kind, scene_kind, count, objects, seed))
+            some = FEW if scene_kind in WITHOUT_ROOM else objects
+            drawn = list(draw_questions(kind, scene_kind, count, some, seed))
             for start in tqdm(range(0, count, BATCH), desc=f"{kind}, {scene_kind}", leave=False):
                 part = drawn[start : start + BATCH]
                 given = answers(vlm, [one[0] for one in part], [one[1].text for one in part])
@@ -133,12 +148,15 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="folder of the model")
     parser.add_argument("--count", type=int, default=COUNT, help="questions of each kind")
     parser.add_argument("--objects", type=int, nargs=2, default=(3, 6), help="in cluttered scenes")
+    parser.add_argument("--depth", nargs="*", default=MEASURED["front_behind"],
+                        help="kinds of scenes for questions about depth")  # fmt: skip
     arguments = parser.parse_args()
     vlm = load_vlm(arguments.model)
     swaps = mechanism.recovered(vlm, count=min(arguments.count, 300), seed=1)
     swaps.round(4).to_csv(arguments.model / "mechanism.csv", index=False)
     print(swaps.pivot(index=["kind", "axis"], columns="layer", values="estimate").round(2))
-    table = accuracy(vlm, arguments.count, tuple(arguments.objects))
+    objects = tuple(arguments.objects)
+    table = accuracy(vlm, arguments.count, objects, depth=arguments.depth)
     table.round(4).to_csv(arguments.model / "accuracy.csv", index=False)
     print(table.round(3).to_string(index=False))
 
