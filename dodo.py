@@ -29,8 +29,9 @@ DOIT_CONFIG = {
 }
 
 # The chapters, and the parameters that the book sets. What is not set here keeps the default
-# that stands in the notebook's parameters cell.
+# that stands in the notebook's parameters cell. They run in this order, the longest first.
 PARAMETERS = {
+    "14_ids_as_teacher": {},
     "01_meet_the_model": {},
     "02_making_stimuli": {},
     "03_where_does_it_flow": {},
@@ -39,6 +40,12 @@ PARAMETERS = {
     "06_steering_beliefs": {},
     "07_which_heads": {},
     "08_real_photos": {},
+    "09_swapping_beliefs": {},
+    "10_any_place": {},
+    "11_depth": {},
+    "12_why_wrong": {},
+    "13_steerable_and_capable": {},
+    "15_bug_museum": {},
     "20_how_fast_and_why": {},
     "21_which_model": {},
 }
@@ -46,6 +53,7 @@ PARAMETERS = {
 # Pages that take times, or read what the others left. They run when all others are done, so that
 # nothing runs beside them.
 TIMINGS = BUILD / "benchmarks" / "engine.json"
+LEDGER = BUILD / "ledger.json"
 LAST = ("20_how_fast_and_why", "21_which_model")
 
 # `make book MODEL=...` and `make book SMALL=true` set these for every chapter.
@@ -91,6 +99,8 @@ def before(name: str) -> list[Path]:
     """What must have run before a notebook does."""
     if name == "20_how_fast_and_why":
         return [TIMINGS]
+    if name == "13_steerable_and_capable":
+        return [executed("14_ids_as_teacher")]  # it steers the models that were taught
     if name == "21_which_model":
         return [executed(other) for other in PARAMETERS if other != name]
     return []
@@ -121,6 +131,22 @@ def task_benchmark():
     }
 
 
+def task_ledger():
+    """Set what the chapters measured against what the paper claims."""
+    model = Path(parameters_of("01_meet_the_model").get("MODEL", "tiny-llava")).name
+    return {
+        "actions": [[sys.executable, "-m", "tools.ledger", "build", "--model", model]],
+        "file_dep": [
+            *sorted((ROOT / "tools").glob("ledger*.py")),
+            ROOT / "book" / "claims.yml",
+            *files_in("book/sent_in"),
+            *map(executed, PARAMETERS),
+        ],
+        "uptodate": [config_changed(model)],
+        "targets": [LEDGER],
+    }
+
+
 def task_book():
     """Build the HTML book from the prose and the executed notebooks."""
     return {
@@ -132,6 +158,7 @@ def task_book():
             ROOT / "tools" / "book.py",
             *files_in("book"),
             *map(executed, PARAMETERS),
+            LEDGER,
         ],
         "targets": [BUILD / "html" / "index.html"],
     }

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import nbformat
 
+from tools.ledger import LEDGER, LedgerError
+from tools.ledger_page import fill_page
 from tools.notebooks import EXECUTED, ROOT
 
 SOURCE = ROOT / "_build" / "source"
@@ -36,13 +38,19 @@ class BookError(Exception):
 # ---------------------------------------------------------------- laying out the sources
 
 
-def stage(root: Path = ROOT, executed: Path = EXECUTED, source: Path = SOURCE) -> None:
-    """Lay out what the book is built from: settings, prose, executed notebooks."""
+def stage(
+    root: Path = ROOT, executed: Path = EXECUTED, source: Path = SOURCE, ledger: Path = LEDGER
+) -> None:
+    """Lay out what the book is built from: settings, prose, the ledger, executed notebooks."""
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy2(root / name, source / name)
     shutil.copytree(root / "book", source / "book")
+    try:
+        fill_page(source / "book" / "ledger.md", ledger)
+    except LedgerError as error:
+        raise BookError(f"The ledger's page cannot be made: {error}") from error
     (source / "notebooks").mkdir()
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         if not (executed / path.name).exists():

@@ -254,7 +254,7 @@ def draw_cases(vlm: HookedVLM, plan: Plan, seed: int, step: int) -> list[Case]:
         picture, drawn = scene.render(plan.pixels), 0
         while drawn < plan.questions:
             asked = questions.ask(scene, str(generator.choice(plan.kinds)), generator)
-            if asked is None and len(scene.objects) == 2:  # may have no answer at all
+            if asked is None and not drawn:  # it may have no answer to any question
                 scene = plan.scenes.draw(generator)
                 picture = scene.render(plan.pixels)
             if asked is None:
@@ -641,7 +641,7 @@ def held_out_cases(
         found: list[Case] = []
         for index, scene in enumerate(drawn):
             if len(found) < wanted:
-                found += trials.scene_cases(vlm, [scene], kind, [index % 2], scenes=scene_kind)
+                found += trials.scene_cases(vlm, [scene], kind, [index % 2], of=scene_kind)
         cases += found
     return [
         replace(case, labels=case.labels | {"scene": number}) for number, case in enumerate(cases)
