@@ -133,7 +133,7 @@ def task_benchmark():
 
 def task_ledger():
     """Set what the chapters measured against what the paper claims."""
-    model = Path(parameters_of("01_meet_the_model").get("MODEL", "tiny-llava")).name
+    model = Path(get_var("MODEL", "tiny-llava")).name
     return {
         "actions": [[sys.executable, "-m", "tools.ledger", "build", "--model", model]],
         "file_dep": [

@@ -453,24 +453,24 @@ def measure(
 
     Args:
         vlm: the model.
-        count: held-out scenes of each trial, and of plain questions; half as many where height
-            says nothing about depth.
+        count: held-out scenes of each trial; half as many for plain questions about conflict
+            scenes, and a quarter for those about independent ones.
         seed: draws everything.
-        choosing: other held-out scenes, to choose blocks with.
+        choosing: other held-out scenes, to choose blocks with; nearness is read off twice as many.
         pairs, partners: of :func:`helpers.trials.extract_ids`.
         seeds: random vectors beside each push.
         save_to: a folder that keeps what is done.
     """
     ids = trials.extract_ids(vlm, QUESTIONS, pairs, partners, seed, save_to=save_to)
     sites = [vlm.resid_post(block) for block in usable_blocks(vlm)]
-    near = find_nearness(vlm, sites, max(4, choosing), seed)
+    near = find_nearness(vlm, sites, 2 * choosing, seed)
     aims = {"row axis": row_aim(ids), "nearness": near.aim}
     to_choose = cases_of(vlm, asked_scenes("tied", choosing, seed + 1))
     blocks = best_blocks(by_block(vlm, to_choose, aims, save_to))
     judged = cases_of(vlm, asked_scenes("tied", count, seed + 2))
     table = trial(vlm, judged, beside_random(vlm, aims, blocks, seeds), save_to)
     beliefs = [table[table["arm"] == "none"].assign(scenes="tied")]
-    for scenes, fewer in (("independent", 2), ("conflict", 1)):
+    for scenes, fewer in (("independent", 4), ("conflict", 2)):
         beliefs.append(ask_about(vlm, scenes, count // fewer, seed + 2, save_to))
     site = vlm.resid_post(blocks["row axis", "front_behind"])
     parts = [

@@ -8,6 +8,9 @@ import torch
 from helpers.hooks import HookedVLM
 from helpers.prompts import Prompt
 
+#: Values of each weight tensor that a model's name depends on.
+_SAMPLED = 16
+
 
 class Fingerprint:
     """A hash that takes what experiments are made of."""
@@ -21,8 +24,10 @@ class Fingerprint:
         for part in parts:
             if isinstance(part, HookedVLM):
                 self.add(str(part.model.config._name_or_path), str(part.dtype))
-                # The last norm's weights tell one checkpoint from another at no cost.
-                self.add(part.model.get_decoder().norm.weight)
+                # A few values of every tensor tell one checkpoint, or one lesson, from another.
+                for weight in part.model.parameters():
+                    values = weight.detach().flatten()
+                    self.add(values[:: max(1, len(values) // _SAMPLED)])
             elif isinstance(part, Prompt):
                 self.add(part.text)
                 for picture in part.frames or (part.image,):

@@ -917,7 +917,7 @@ for short, arm in TWO.items():
     glue(f"ch9_peak_{short}", peak)
 halves = {}
 if here:
-    five_ids = part[(part["factor"] == 5) & (part["arm"] == "spatial IDs")]
+    five_ids = replay[YES].query("part == 'ours' and arm == 'spatial IDs' and factor == 5")
     halves = {bool(same): share(some) for same, some in five_ids.groupby("same half")}
 glue("ch9_same_half", told(halves.get(True)))
 glue("ch9_two_halves", told(halves.get(False)))
@@ -944,11 +944,10 @@ glue("ch9_five_dose", f"{five:.1f}" if here else "not measured")
 # scaling its input to one length. So a longer edit is not a louder one. It is a replacement:
 # what is left at the noun is a direction.
 #
-# Why can IDs swap *less* at factor five than at dose one? Stretching all edits to one length
-# forgets how far each noun had to go. Two objects in the same half are then sent across side by
-# side, and need not change their order. At factor five, IDs swap {glue:text}`ch9_same_half` of
-# the beliefs about objects in the same half, and {glue:text}`ch9_two_halves` of the others. A
-# dose in ID differences remembers the distance.
+# One more thing is lost. Stretching all edits to one length forgets how far each noun had to go:
+# two objects in the same half are sent across side by side, and need not change their order. At
+# factor five, IDs swap {glue:text}`ch9_same_half` of the beliefs about objects in the same half,
+# and {glue:text}`ch9_two_halves` of the others. A dose in ID differences remembers the distance.
 #
 # If valid answers fall, the model babbles. If they do not, and the weakest direction lies far
 # below the mean, it is getting stuck. Only where all three panels are high has the model been

@@ -470,9 +470,9 @@ def ghosted(photo, ghosts):
 
 
 def good_photo(case, photo):
-    """Right, with large objects that are far apart."""
+    """Right, with large objects that are far apart along both axes."""
     size = min(min(box.width, box.height) for box in photo.boxes) / photo.size[0]
-    return case.labels["right"] + size + abs(np.subtract(*case.places)[1]) / 6
+    return case.labels["right"] + size + np.abs(np.subtract(*case.places)).sum() / 6
 
 
 def draw_one(panels, case, photo, table):

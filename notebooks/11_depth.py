@@ -113,7 +113,7 @@ figure = plots.show_scenes(pictures, titles, columns=3)
 # exchanged, so that neither answer is right more often.
 
 # %%
-FEWER = (COUNT, 12, COUNT) if SMALL else (COUNT // 4, COUNT // 4, COUNT)
+FEWER = (COUNT, 12, COUNT) if SMALL else (COUNT // 4, COUNT // 4, COUNT // 2)
 beliefs = {
     kind: depth.ask_about(VLM, kind, count, SEED + 2, CACHE)
     for kind, count in zip(depth.SCENES, FEWER, strict=True)
@@ -313,7 +313,7 @@ IDS = trials.extract_ids(VLM, depth.QUESTIONS, PAIRS, PARTNERS, SEED, save_to=CA
 
 # %%
 SITES = [VLM.resid_post(block) for block in depth.usable_blocks(VLM)]
-NEAR = depth.find_nearness(VLM, SITES, CHOOSE, SEED)
+NEAR = depth.find_nearness(VLM, SITES, 2 * CHOOSE, SEED)
 AIMS = {"row axis": depth.row_aim(IDS), "nearness": NEAR.aim}
 
 
@@ -342,7 +342,7 @@ CONTROLS = {"shuffled IDs": 2, "orthogonal axis": 1, "random in ID subspace": 2}
 
 
 def all_pushes(case):
-    for arm, each in (("row axis", 4), ("nearness", 1)):
+    for arm, each in (("row axis", 3), ("nearness", 1)):
         # Ten random seeds, of which scenes take some in turns.
         one = {arm: AIMS[arm]}
         yield from depth.beside_random(VLM, one, BLOCKS, 10, each)(case)
@@ -750,7 +750,7 @@ agreement = "not measured"
 if DATA:
     name, vlm = SHORT["independent"], MODELS[SHORT["independent"]]
     site = vlm.resid_post(DATA[name].blocks["nearness", "front_behind"])
-    paired = depth.find_nearness(vlm, [site], CHOOSE, SEED)
+    paired = depth.find_nearness(vlm, [site], 2 * CHOOSE, SEED)
     own = regressed(vlm, site, 24 if SMALL else 120)
     agreement = float(torch.cosine_similarity(
         own, paired.mean("front_behind", 0, site), dim=0

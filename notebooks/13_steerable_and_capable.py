@@ -69,7 +69,7 @@ from helpers.training.teach import taught
 
 # %%
 # All models that come with the book (those for video have a chapter of their own).
-OURS = [name for name in shipped_models() if "video" not in name]
+OURS = [name for name in shipped_models() if "video" not in name][: 4 if SMALL else None]
 NAMES = [name for name in dict.fromkeys([MODEL, CONTROL, *OURS]) if name]
 MODELS = open_models(
     *NAMES, chapter="13_steerable_and_capable", small=SMALL, seed=SEED
@@ -415,7 +415,7 @@ WHOLE = {row["name"]: row for row in ROWS}
 
 # %%
 PART = 0.28  # of the scenes, for those that are no models of their own
-SHARES = (0.5,) if SMALL else (0.25, 0.5, 0.75)
+SHARES = () if SMALL else (0.25, 0.5, 0.75)
 if {"tiny-llava-early", "tiny-llava-flat"} <= set(MODELS):
     early, late = MODELS["tiny-llava-early"], MODELS["tiny-llava-flat"]
     for share in SHARES:
@@ -424,17 +424,17 @@ if {"tiny-llava-early", "tiny-llava-flat"} <= set(MODELS):
         add(f"blend {share:g}", "tiny-llava-flat", "blend", row, share)
 
 FOLDER = Path("../_build/taught/tiny-llava-early")
-LESSONS = sorted(FOLDER.glob("*.safetensors"))[: 1 if SMALL else 3]
+LESSONS = [] if SMALL else sorted(FOLDER.glob("*-0.safetensors"))  # the first seed
 for path in LESSONS if "tiny-llava-early" in MODELS else []:
     with taught(MODELS["tiny-llava-early"], path) as vlm:
         add(f"taught {path.stem}", "tiny-llava-early", "taught", measure(vlm, PART))
-glue("ch13_taught", f"{len(LESSONS)} of them" if LESSONS else
-     "none: the weights that chapter 14 leaves are not there")  # fmt: skip
+glue("ch13_taught", f"{len(LESSONS)} of them, one for each arm" if LESSONS else
+     "none, as the weights that chapter 14 leaves are not there")  # fmt: skip
 
 # %%
 STRENGTHS = {  # (model, part) -> strengths of the noise
     ("tiny-llava", "eyes"): (0.6,) if SMALL else (0.4, 0.6),
-    ("tiny-llava", "readers"): (1.0,) if SMALL else (1.0, 1.3, 1.6),
+    ("tiny-llava", "readers"): (1.0,) if SMALL else (1.0, 1.6),
     ("tiny-llava-direct", "eyes"): () if SMALL else (0.3,),
 }
 PARTLY = []  # damaged models, steered with the IDs of the undamaged one
@@ -512,7 +512,7 @@ def scatter(axes, x, y, bars=False):
         if full:
             short = row["name"].removeprefix("tiny-llava-")
             left = short not in ("tiny-llava", "direct")
-            where = {"tied": (-9, 7), "independent": (-40, 9)}.get(short, (-9, -3))
+            where = {"tied": (4, 15), "independent": (-5, 6)}.get(short, (-9, -3))
             axes.annotate(short, (row[x], row[y]), xytext=where if left else (7, 5),
                           fontsize=8, ha="right" if left else "left",
                           textcoords="offset points")  # fmt: skip
@@ -756,7 +756,10 @@ x, y = both(steered)
 shown = enough(x, y) and steered["lineage"].nunique() > 1
 within, between = within_and_between(x, y, steered["lineage"]) if shown else (None, None)
 pooled = np.corrcoef(x, y)[0, 1] if shown else None
-for short, value in (("within", within), ("between", between), ("pooled", pooled)):
+x, y = both(families)
+alone = np.corrcoef(x, y)[0, 1] if enough(x, y) else None
+for short, value in (("within", within), ("between", between), ("pooled", pooled),
+                     ("between_whole", alone)):  # fmt: skip
     glue(f"ch13_{short}", say(value))
 own = []
 for name, part in steered.groupby("lineage"):
@@ -769,7 +772,10 @@ pd.DataFrame(own).round(2)
 # %% [markdown]
 # **Table 13.2.** *Inside each lineage*, over its whole models, blends and copies. Pearson's
 # correlation over all points: {glue:text}`ch13_pooled`. Within lineages: {glue:text}`ch13_within`.
-# Between them: {glue:text}`ch13_between`, from {glue:text}`ch13_lineages` points.
+# Between them: {glue:text}`ch13_between`, from {glue:text}`ch13_lineages` points; and
+# {glue:text}`ch13_between_whole` if the lineages' means are over whole models alone. The lineages are
+# the same. Only whom you count in differs. While we wrote this chapter, that coefficient changed its
+# sign with the number of damaged copies.
 #
 # Read "within" with care as well. You chose which copies to damage, and how. Take only damaged eyes,
 # and it is one number; only damaged readers, and it is another. A correlation describes your sample.
@@ -887,8 +893,9 @@ glue("ch13_capable_at_90", "refuted" if stricter else "not refuted")
 # | inaccurate | {glue:text}`ch13_inaccurate_steerable` | {glue:text}`ch13_inaccurate_stiff` |
 #
 # - *If it is steerable, it is capable*: **{glue:text}`ch13_steerable_means_capable`**.
-# - *If it is capable, it is steerable*: **{glue:text}`ch13_capable_means_steerable`** (with the bar
-#   of capable at 90 %: {glue:text}`ch13_capable_at_90`). The control
+# - *If it is capable, it is steerable*: **{glue:text}`ch13_capable_means_steerable`**. With the
+#   bar at 90 %, where we had it until we saw the control on neither side of it:
+#   {glue:text}`ch13_capable_at_90`. The control
 #   is right in {glue:text}`ch13_accuracy_control`, and its steerability is
 #   {glue:text}`ch13_steerability_control`; the model's are {glue:text}`ch13_accuracy` and
 #   {glue:text}`ch13_steerability`.

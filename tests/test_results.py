@@ -133,3 +133,17 @@ def test_a_mirror_swap_that_was_kept_runs_no_rows(vlm, tmp_path, monkeypatch):
     monkeypatch.setattr(CleanRun, "run", lambda *_: pytest.fail("rows ran again"))
     again = mirror_swap(vlm, [clean], [other], groups, answers, **options)
     pd.testing.assert_frame_equal(first, again, atol=1e-6)
+
+
+def test_a_model_of_which_any_part_was_trained_on_has_another_name():
+    """Results of a model are not those of the same model after a lesson."""
+    from conftest import random_llava
+
+    from helpers import load_vlm
+
+    vlm = load_vlm(*random_llava(), device="cpu")
+    same = load_vlm(*random_llava(), device="cpu")
+    assert str(Fingerprint().add(vlm)) == str(Fingerprint().add(same))
+    with torch.no_grad():
+        vlm.model.model.vision_tower.encoder.layers[0].mlp.fc1.weight.mul_(1.01)
+    assert str(Fingerprint().add(vlm)) != str(Fingerprint().add(same))

@@ -188,6 +188,24 @@ def test_teaching_lowers_the_loss(vlm, teacher):
     assert loss.tail(4).mean() < loss.head(4).mean()
 
 
+def test_what_is_known_is_not_judged_again(vlm, teacher):
+    cases = module.held_out_cases(vlm, 8, 1)
+    judge, times = module.judge_by(cases), []
+    known = judge(vlm)
+    found = teach(
+        vlm, teacher, "ids", 0, PLAN, lambda one: times.append(1) or judge(one), None, False, known
+    )
+    assert len(times) == 2
+    whole = teach(vlm, teacher, "ids", 0, PLAN, judge, progress=False)
+    pd.testing.assert_frame_equal(found.judged, whole.judged)
+
+
+def test_cells_of_the_diagonals_are_balanced():
+    cells = [divmod(cell, module.GRID) for cell in module.DIAGONALS]
+    for axis in zip(*cells, strict=True):
+        assert sorted(axis) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
 def test_unknown_arm(vlm, teacher):
     with pytest.raises(ValueError, match="unknown arm 'noise'; there are: answers"):
         teach(vlm, teacher, "noise", 0, PLAN)

@@ -35,6 +35,7 @@ VERDICTS = (REPRODUCED, WEAKER, NOT_REPRODUCED, NOT_TESTABLE)
 FIELDS = ("value", "low", "high", "n")
 UNITS = ("percent", "points", "nats", "nats per cell", "cells", "plain", "count", "depth", "text")
 DEFECTS = range(1, 30)
+UNMEASURED = ("not measured", "not run", "not asked", "too few")  # how chapters say so
 
 Row = dict[str, Any]
 
@@ -282,7 +283,7 @@ def _fit(source: Row, found: Row) -> str:
     value, unit = found["value"], source["unit"]
     if isinstance(value, str):
         text = harmless(value)
-        if value.startswith("not ") or (value == "none" and unit != "text"):
+        if value.startswith(UNMEASURED) or (value == "none" and unit != "text"):
             found |= {"text": text, "value": None}  # the chapter said that it did not measure it
             return ""
         if unit != "text":

@@ -25,7 +25,13 @@ BADGES = {REPRODUCED: "success", WEAKER: "warning", NOT_REPRODUCED: "danger",
           NOT_TESTABLE: "secondary"}  # fmt: skip
 
 
+def sentence(text: str) -> str:
+    """The text with a capital letter in front."""
+    return text[:1].upper() + text[1:]
+
+
 def badge(name: str) -> str:
+    """A coloured label with the verdict."""
     return f"{{bdg-{BADGES[name]}}}`{name}`"
 
 
@@ -67,8 +73,12 @@ def overview(rows: Sequence[Row]) -> str:
              "  - Verdict"]  # fmt: skip
     for row in rows:
         ours = row.get("text") or "–"
-        lines += [f"* - {row['figure']}: [{row['title']}](#{anchor(row)})", f"  - {row['paper']}",
-                  f"  - {ours}", f"  - {badge(row['verdict'])}"]  # fmt: skip
+        lines += [
+            f"* - {row['figure']}: [{row['title']}](#{anchor(row)})",
+            f"  - {sentence(row['paper'])}",
+            f"  - {ours}",
+            f"  - {badge(row['verdict'])}",
+        ]
     return "\n".join([*lines, ":::"])
 
 
@@ -83,7 +93,7 @@ def cards(rows: Sequence[Row]) -> str:
 
 def card(row: Row) -> str:
     cite = ",".join(row["paper_cite"])
-    paper = " ".join(filter(None, [row["paper"] + ".", row["paper_note"]]))
+    paper = " ".join(filter(None, [sentence(row["paper"]) + ".", row["paper_note"]]))
     parts = [("Claim", [row["claim"]]), ("The paper", [f"{paper} {{cite}}`{cite}`"]),
              ("Its released code", _released(row))]  # fmt: skip
     if row["replication"]:
@@ -104,7 +114,8 @@ def card(row: Row) -> str:
 def _released(row: Row) -> list[str]:
     if not row["released"]:
         return ["No defect that we know of changes this reading."]
-    return ["\n".join(f"- *Defect {n}.* {what}" for n, what in row["released"].items())]
+    defects = sorted(row["released"].items(), key=lambda one: int(one[0]))
+    return ["\n".join(f"- *Defect {n}.* {what}" for n, what in defects)]
 
 
 def _ours(row: Row) -> list[tuple[str, list[str]]]:

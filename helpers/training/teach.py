@@ -52,6 +52,8 @@ from helpers.trials import Case, NounIDs
 KINDS = ("left_right", "above_below")
 MIX = SceneMix(((0.3, "grid", (2, 2)), (0.7, "clutter", (3, 6))))
 GRID = 4
+#: Cells of a grid, numbered row by row: two in each row and in each column.
+DIAGONALS = (0, 5, 10, 15, 3, 6, 9, 12)
 #: Families in which several questions fit behind one image: plain causal blocks and positions.
 PACKED = ("LLaVA-1.5",)
 _MLP = re.compile(r"(^|\.)vis\w*\.(.*\.)?\d+\.mlp\.")
@@ -201,11 +203,18 @@ class Teacher:
 
 
 def read_means(
-    vlm: HookedVLM, site: str, kinds: Sequence[str], names: Sequence[str], seed: int = 0
+    vlm: HookedVLM,
+    site: str,
+    kinds: Sequence[str],
+    names: Sequence[str],
+    seed: int = 0,
+    cells: Sequence[int] = range(GRID**2),
 ) -> dict[tuple[int, str, str], torch.Tensor]:
     """The mean state of every name over the cells of a grid, as first and as second noun.
 
-    Each name stands in each cell once, beside another object that training may show with it.
+    Each name stands in each cell once, beside another object that training may show with it. Fewer
+    cells will do if each row and each column has equally many (:data:`DIAGONALS`): their mean
+    place is the middle of the grid, as that of all is.
 
     Raises:
         ValueError: if a name is not one of our objects.
@@ -215,7 +224,7 @@ def read_means(
         raise ValueError(f"no pictures of {', '.join(sorted(unknown))}")
     generator = np.random.default_rng([seed, 3])
     prompts, positions, keys = [], [], []
-    for name, cell in itertools.product(names, range(GRID**2)):
+    for name, cell in itertools.product(names, cells):
         others = [one for one in OBJECTS if one != name and not is_held_out_pair(one, name)]
         other = others[generator.integers(len(others))]
         step = int(generator.integers(1, GRID**2))
@@ -450,6 +459,7 @@ def teach(
     judge: Judge | None = None,
     folder: str | Path | None = None,
     progress: bool = True,
+    before: pd.DataFrame | None = None,
 ) -> Lesson:
     """Fine-tune the vision MLPs in one arm with one seed; the model is as before afterwards.
 
@@ -462,6 +472,8 @@ def teach(
         judge: called before the first step, every ``plan.judge_every`` steps, and at the end.
         folder: checkpoints go there, and the same call goes on from the last one.
         progress: show a bar.
+        before: what the judge says before the first step, if that is known: it is the same for
+            all arms and seeds.
 
     Raises:
         ValueError: if the arm is unknown, or the model has no vision MLPs.
@@ -471,7 +483,7 @@ def teach(
         raise ValueError(f"unknown arm {arm!r}; there are: {', '.join(ARMS)}")
     with _only(vlm.model, vision_mlps(vlm.model)):
         run = _Run(vlm, teacher, arm, seed, plan, judge, folder)
-        run.go(progress)
+        run.go(progress, before)
         return run.lesson()
 
 
@@ -496,14 +508,14 @@ class _Run:
             self.path = Path(folder) / f"{arm}-{seed}-{name}.safetensors"
             self._load()
 
-    def go(self, progress: bool) -> None:
+    def go(self, progress: bool, before: pd.DataFrame | None) -> None:
         plan = self.plan
         bar = tqdm(
             range(self.step, plan.steps), f"{self.arm}, seed {self.seed}", plan.steps,
             initial=self.step, disable=not progress, leave=False,
         )  # fmt: skip
         if self.step == 0:
-            self._judge()
+            self._judge(before)
         for step in bar:
             row = self._learn(step)
             self.step = step + 1
@@ -573,9 +585,10 @@ class _Run:
         self.optimizer.step()
         _write(self.parameters, self.copies)
 
-    def _judge(self) -> None:
+    def _judge(self, known: pd.DataFrame | None = None) -> None:
         if self.judge is not None:
-            table = self.judge(self.vlm).assign(arm=self.arm, seed=self.seed, step=self.step)
+            table = self.judge(self.vlm) if known is None else known
+            table = table.assign(arm=self.arm, seed=self.seed, step=self.step)
             self.judged += table.to_dict("records")
 
     # Checkpoints --------------------------------------------------------------------------------
