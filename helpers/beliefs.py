@@ -8,8 +8,9 @@ import torch
 from helpers.hooks import HookedVLM, HookFunction, _as_list
 from helpers.prompts import Prompt
 
-#: From a form of several tokens to the log-probability of all but the first, ``[batch]``.
-Continuation = Callable[[tuple[int, ...]], torch.Tensor]
+#: From a form of several tokens, and the rows that need it, to the log-probability of all but its
+#: first token, ``[rows]``.
+Continuation = Callable[[tuple[int, ...], list[int]], torch.Tensor]
 
 # A form that cannot move its answer's log-probability by more than this is not worth a pass.
 _NEGLIGIBLE = -9.2  # log(1e-4)
@@ -69,8 +70,9 @@ def beliefs(
     forms = answer_forms(vlm, prompts[0], answers)
     logits = vlm.last_logits(prompts, fwd_hooks)
 
-    def rest(form: tuple[int, ...]) -> torch.Tensor:
-        return _continuation(vlm, prompts, form, fwd_hooks)
+    def rest(form: tuple[int, ...], rows: list[int]) -> torch.Tensor:
+        # Hooks are for the whole batch.
+        return _continuation(vlm, prompts, form, fwd_hooks)[rows]
 
     return read_beliefs([prompt.question for prompt in prompts], forms, logits, rest)
 
@@ -103,8 +105,8 @@ def read_beliefs(
         questions: one for each row.
         forms: from :func:`answer_forms`.
         logits: ``[batch, vocabulary]``.
-        rest: gives the log-probability of a form's tokens after its first, ``[batch]``. It costs
-            a pass, and is only called for forms that could matter.
+        rest: gives the log-probability of a form's tokens after its first, ``[rows]``. It costs
+            a pass, and is only called for forms and rows where it could matter.
     """
     logits = logits.float().cpu()
     first = logits.log_softmax(-1)
@@ -127,13 +129,15 @@ def _score(forms: list[tuple[int, ...]], first: torch.Tensor, rest: Continuation
     single = [first[:, form[0]] for form in forms if len(form) == 1]
     longer = [form for form in forms if len(form) > 1]
     parts = list(single)
-    best = torch.stack(single).amax(0) if single else None
+    best = torch.stack(single).amax(0) if single else torch.tensor(-torch.inf)
     for form in longer:
         # A form is at most as likely as its first token.
         bound = first[:, form[0]]
-        if best is not None and bool((bound < best + _NEGLIGIBLE).all()):
-            continue
-        parts.append(bound + rest(form))
+        rows = (bound >= best + _NEGLIGIBLE).nonzero().flatten().tolist()
+        if rows:
+            part = torch.full_like(bound, -torch.inf)
+            part[rows] = bound[rows] + rest(form, rows)
+            parts.append(part)
     return torch.stack(parts).logsumexp(0)
 
 

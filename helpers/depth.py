@@ -47,7 +47,6 @@ def asked_scenes(kind: str, count: int, seed: int, held_out: bool = True) -> lis
     """
     found: list[Scene] = []
     for more in range(20):
-        # One draw after the other, so that a larger count begins with the same scenes.
         drawn = sampling.scenes(max(count, 64), 1000 * seed + more, kind, (2, 2), held_out)
         found += [scene for scene in drawn if all(_ask(scene, about) for about in QUESTIONS)]
         if len(found) >= count:

@@ -218,9 +218,11 @@ def sweep(
             for indices, logits in _run(vlm, batch, jobs):
                 part = [jobs[index] for index in indices]
                 questions = [job.prompt.question for job in part]
-                table = read_beliefs(
-                    questions, forms, logits, lambda form, part=part: _rest_of_form(vlm, part, form)
-                )
+
+                def rest(form: tuple[int, ...], rows: list[int], part: list[Job] = part):
+                    return _rest_of_form(vlm, [part[row] for row in rows], form)
+
+                table = read_beliefs(questions, forms, logits, rest)
                 table.index = indices
                 tables.append(table)
                 if store:

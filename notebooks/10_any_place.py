@@ -558,6 +558,11 @@ tell(found, " ".join([*each, *(one + "_control" for one in each), "6a_crossed", 
 # the two have in common is the order: there are blocks at which the word knows its place and
 # nobody has read it yet, and after these an edit comes too late.
 #
+# Why columns alone? In our first version the objects exchanged whole places, and the "orthogonal"
+# arm swapped many beliefs. A transposed map turns a difference of rows into one of columns, so
+# it pushed along the right axis after all. We saw that in the result, changed the move for all
+# arms, and ran the same photos again.
+#
 # ## 6b. Where does the belief cross?
 #
 # Now move the first noun alone, in small steps from the left edge to the right. If its ID is a

@@ -30,7 +30,7 @@ def test_scenes_answer_both_questions(kind):
     for scene in found:
         assert questions.above_below(scene, *scene.names)
         assert questions.front_behind(scene, *scene.names)
-    assert depth.asked_scenes(kind, 3, 3) == found[:3]
+    assert depth.asked_scenes(kind, 6, 3) == found
 
 
 def test_scenes_without_depth_are_refused():
