@@ -156,6 +156,7 @@ def task_book():
             ROOT / "_toc.yml",
             ROOT / "constraints.txt",
             ROOT / "tools" / "book.py",
+            ROOT / "tools" / "ledger_page.py",
             *files_in("book"),
             *map(executed, PARAMETERS),
             LEDGER,

@@ -101,7 +101,7 @@ glue("ch14_weak", EARLY)
 # %%
 KINDS = lessons.KINDS  # left/right and above/below
 COUNT = {"validation": 12 if SMALL else 100, "test": 8 if SMALL else 500,
-         "map": 12 if SMALL else 200, "photos": 4 if SMALL else 160}  # fmt: skip
+         "map": 12 if SMALL else 160, "photos": 4 if SMALL else 128}  # fmt: skip
 
 
 def photo_cases(vlm):
@@ -769,6 +769,9 @@ for pupil, key in KEY.items():
 # - IDs at wrong cells, against answers alone: the beginner
 #   **{glue:text}`ch14_verdict_shuffled`**, the near-sighted
 #   **{glue:text}`ch14_verdict_shuffled_eyes`**.
+# - Steering with the model's own IDs swaps, after answers alone and after answers with IDs,
+#   {glue:text}`ch14_ids_answers` and {glue:text}`ch14_ids_ids` of the beginner's beliefs,
+#   {glue:text}`ch14_ids_answers_eyes` and {glue:text}`ch14_ids_ids_eyes` of the near-sighted's.
 # - Before you train, ask where the fault is. The beginner's map answered
 #   {glue:text}`ch14_map_at_first` right when the beginner itself answered
 #   {glue:text}`ch14_right_at_first`: {glue:text}`ch14_fault`. The near-sighted:
