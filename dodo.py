@@ -29,9 +29,8 @@ DOIT_CONFIG = {
 }
 
 # The chapters, and the parameters that the book sets. What is not set here keeps the default
-# that stands in the notebook's parameters cell. They run in this order, the longest first.
+# that stands in the notebook's parameters cell.
 PARAMETERS = {
-    "14_ids_as_teacher": {},
     "01_meet_the_model": {},
     "02_making_stimuli": {},
     "03_where_does_it_flow": {},
@@ -45,6 +44,7 @@ PARAMETERS = {
     "11_depth": {},
     "12_why_wrong": {},
     "13_steerable_and_capable": {},
+    "14_ids_as_teacher": {},
     "15_bug_museum": {},
     "20_how_fast_and_why": {},
     "21_which_model": {},
