@@ -555,3 +555,19 @@ def test_photos_that_cannot_be_drawn(tmp_path, count, pairs, message):
     with pytest.raises(ValueError, match=message):
         photos.write_photos(tmp_path / "none", count, pairs=pairs, progress=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_runs_may_draw_the_same_photos_at_once(tmp_path, monkeypatch):
+    """Chapters share a set and run side by side: whoever is later takes what is there."""
+    folder, draw = tmp_path / "set", photos._write
+
+    def meanwhile(unfinished, about, progress):
+        draw(unfinished, about, progress)
+        with monkeypatch.context() as patch:
+            patch.setattr(photos, "_write", draw)
+            photos.write_photos(folder, about["count"], about["seed"], progress=False)
+
+    monkeypatch.setattr(photos, "_write", meanwhile)
+    assert photos.write_photos(folder, 2, seed=3, progress=False) == folder
+    assert len(list((folder / photos.IMAGES).iterdir())) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]

@@ -73,7 +73,12 @@ def write_photos(
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as space:
         unfinished = Path(space) / folder.name
         _write(unfinished, about, progress)
-        unfinished.rename(folder)
+        try:
+            unfinished.rename(folder)
+        except OSError:  # another run was quicker
+            if not folder.exists():
+                raise
+            _check_same(folder, about)
     return folder
 
 
