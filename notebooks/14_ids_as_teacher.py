@@ -52,6 +52,7 @@ if "google.colab" in sys.modules:
 
 import itertools
 import re
+from functools import lru_cache, partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -425,15 +426,23 @@ PLANS = {
 }  # fmt: skip
 
 # %%
+@lru_cache(maxsize=max(STEPS.values()) if OURS else 1)
+def questions_of(pupil, seed, step):
+    """The questions of a step; small pictures are kept for the next arm."""
+    return lessons.draw_cases(PUPILS[pupil], PLANS[pupil], SEED + seed, step)
+
+
 LESSONS = {}
-for pupil, arm, seed in itertools.product(ABLE, ARMS, SEEDS):
+for pupil, seed, arm in itertools.product(ABLE, SEEDS, ARMS):
     judge = lessons.judge_by(SETS[pupil]["validation"])
     lesson = teach(PUPILS[pupil], TEACHERS[pupil], arm, SEED + seed, PLANS[pupil], judge,
-                   folder=CACHE, progress=False, before=FIRST[pupil])  # fmt: skip
+                   folder=CACHE, progress=False, before=FIRST[pupil],
+                   draw=partial(questions_of, pupil, seed))  # fmt: skip
     LESSONS[pupil, arm, seed] = lesson
     if pupil == "beginner":  # chapter 13 steers these
         folder = Path("../_build/taught") / (EARLY + ("-small" if SMALL else ""))
         lesson.save(folder / f"{arm}-{seed}.safetensors")
+questions_of.cache_clear()
 asked = SHARED["images"] * SHARED["questions"]
 glue("ch14_asked", asked)
 glue("ch14_seeds", len(SEEDS))

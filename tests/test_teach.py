@@ -196,7 +196,10 @@ def test_what_is_known_is_not_judged_again(vlm, teacher):
         vlm, teacher, "ids", 0, PLAN, lambda one: times.append(1) or judge(one), None, False, known
     )
     assert len(times) == 2
-    whole = teach(vlm, teacher, "ids", 0, PLAN, judge, progress=False)
+    drawn = [draw_cases(vlm, PLAN, 0, step) for step in range(PLAN.steps)]
+    options = {"progress": False, "draw": drawn.__getitem__}
+    whole = teach(vlm, teacher, "ids", 0, PLAN, judge, **options)
+    assert same(whole.weights, found.weights)
     pd.testing.assert_frame_equal(found.judged, whole.judged)
 
 

@@ -23,6 +23,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -460,6 +461,7 @@ def teach(
     folder: str | Path | None = None,
     progress: bool = True,
     before: pd.DataFrame | None = None,
+    draw: Callable[[int], Sequence[Case]] | None = None,
 ) -> Lesson:
     """Fine-tune the vision MLPs in one arm with one seed; the model is as before afterwards.
 
@@ -474,6 +476,8 @@ def teach(
         progress: show a bar.
         before: what the judge says before the first step, if that is known: it is the same for
             all arms and seeds.
+        draw: from a step to its questions, if they are at hand: those that :func:`draw_cases`
+            draws with this plan and seed.
 
     Raises:
         ValueError: if the arm is unknown, or the model has no vision MLPs.
@@ -483,6 +487,7 @@ def teach(
         raise ValueError(f"unknown arm {arm!r}; there are: {', '.join(ARMS)}")
     with _only(vlm.model, vision_mlps(vlm.model)):
         run = _Run(vlm, teacher, arm, seed, plan, judge, folder)
+        run.draw = draw or run.draw
         run.go(progress, before)
         return run.lesson()
 
@@ -498,6 +503,7 @@ class _Run:
         # A step is smaller than what half precision can hold.
         self.copies = {n: p.detach().float().clone() for n, p in self.parameters.items()}
         self.optimizer = torch.optim.AdamW(self.copies.values(), plan.rate, weight_decay=0.0)
+        self.draw = partial(draw_cases, vlm, plan, seed)
         self.losses: list[dict[str, Any]] = []
         self.judged: list[dict[str, Any]] = []
         self.tokens: dict[tuple[str, int], list[int]] = {}
@@ -529,7 +535,7 @@ class _Run:
 
     def _learn(self, step: int) -> dict[str, float]:
         """One step; the mean losses over its questions."""
-        cases = draw_cases(self.vlm, self.plan, self.seed, step)
+        cases = self.draw(step)
         size = self.plan.per_pass or len(cases)
         sums = torch.zeros(2)
         for begin in range(0, len(cases), size):
