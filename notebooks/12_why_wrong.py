@@ -296,15 +296,14 @@ GAUGES, READ = {name: calibrated(name) for name in GO}, {}
 for pair in HARD:
     READ[pair], ASKED[pair] = gauged(pair[0], ASKED[pair])
 for short, name in (("", YES), ("_early", EARLY)):
-    for which in ("all", "object"):
-        glue(f"ch12_probe_{which}{short}", "not measured")
+    told = ["not measured"] * 2
     if name in GO:
         some = ASKED[name, "ordinary"][: 32 if SMALL else 150]
         own = [SCENES["ordinary"][case.labels["scene"]] for case in some]
         seen = diagnosis.read(MODELS[name], some, SITE[name])
-        rates = GAUGES[name][0].accuracy(own, seen)
-        for which, value in zip(("all", "object"), rates, strict=True):
-            glue(f"ch12_probe_{which}{short}", f"{value:.0%}")
+        told = [f"{value:.0%}" for value in GAUGES[name][0].accuracy(own, seen)]
+    for which, value in zip(("all", "object"), told, strict=True):
+        glue(f"ch12_probe_{which}{short}", value)
 
 # %% [markdown]
 # On held-out ordinary scenes, the probe tells {glue:text}`ch12_probe_all` of all patches and
