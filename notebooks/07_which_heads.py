@@ -513,11 +513,11 @@ def right_odds(name, case, rows=1, hooks=()):
         model = BRIDGES[name].original_model
         return model(input_ids=ids.to(vlm.device), past_key_values=cache, **more).logits
 
-    def rest(form):  # of an answer of several tokens, all but the first
+    def rest(form, some):  # of an answer of several tokens, all but the first
         ids = torch.tensor([form])
         seen = run(ids[:, :-1], copy.deepcopy(cache)).float().log_softmax(-1)
         wanted = ids[:, 1:, None].expand(rows, -1, 1).to(seen.device)
-        return seen.gather(2, wanted).sum((1, 2)).cpu()
+        return seen.gather(2, wanted).sum((1, 2)).cpu()[some]
 
     with BRIDGES[name].hooks(fwd_hooks=list(hooks)):
         logits = run(case.prompt.inputs["input_ids"][:, case.start :], cache)[:, -1]
@@ -583,7 +583,7 @@ forms = answer_forms(vlm, case.prompt, ANSWERS["column"])
 for quick, edits in zip(fast, ([], hooks), strict=True):
     with bridge.hooks(fwd_hooks=edits):
         logits = bridge(**inputs)[:, -1]
-    slow = read_beliefs([""], forms, logits, lambda form: torch.tensor([-torch.inf]))
+    slow = read_beliefs([""], forms, logits, lambda form, some: torch.tensor([-torch.inf]))
     print(f"fast {quick:+.4f}   slow {case.sign * slow['log_odds'][0]:+.4f}")
 
 # %% [markdown]
