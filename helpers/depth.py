@@ -452,8 +452,8 @@ def measure(
 
     Args:
         vlm: the model.
-        count: held-out scenes of each trial; half as many for plain questions about conflict
-            scenes, and a quarter for those about independent ones.
+        count: held-out scenes of each trial, and of plain questions about conflict scenes; a
+            quarter of it for those about independent ones.
         seed: draws everything.
         choosing: other held-out scenes, to choose blocks with; nearness is read off twice as many.
         pairs, partners: of :func:`helpers.trials.extract_ids`.
@@ -469,7 +469,7 @@ def measure(
     judged = cases_of(vlm, asked_scenes("tied", count, seed + 2))
     table = trial(vlm, judged, beside_random(vlm, aims, blocks, seeds), save_to)
     beliefs = [table[table["arm"] == "none"].assign(scenes="tied")]
-    for scenes, fewer in (("independent", 4), ("conflict", 2)):
+    for scenes, fewer in (("independent", 4), ("conflict", 1)):
         beliefs.append(ask_about(vlm, scenes, count // fewer, seed + 2, save_to))
     site = vlm.resid_post(blocks["row axis", "front_behind"])
     parts = [

@@ -113,7 +113,7 @@ figure = plots.show_scenes(pictures, titles, columns=3)
 # exchanged, so that neither answer is right more often.
 
 # %%
-FEWER = (COUNT, 12, COUNT) if SMALL else (COUNT // 4, COUNT // 4, COUNT // 2)
+FEWER = (COUNT, 12, COUNT) if SMALL else (COUNT // 4, COUNT // 4, COUNT)
 beliefs = {
     kind: depth.ask_about(VLM, kind, count, SEED + 2, CACHE)
     for kind, count in zip(depth.SCENES, FEWER, strict=True)
