@@ -597,10 +597,10 @@ for short in SHORT:
     glue(f"ch11_seeds_nearness_{short}", over_seeds(short, "nearness: front_behind"))
 glue("ch11_seeds", len(seeds))
 if len(seeds):
-    table = seeds[["recipe", "seed", "steps", "front_behind independent", *SHOWN]]
-    display(table.round(2).style.hide(axis="index").format(precision=2))
+    seeds = seeds[["recipe", "seed", "steps", "front_behind independent", *SHOWN]]
 else:
     print("There is no table of other trainings here; the ticks are missing.")
+seeds.style.hide(axis="index").format(precision=2)
 
 # %% [markdown]
 # **Figure 11.5.** *Same start, same questions, other scenes.* Left: share of right answers; right:

@@ -790,7 +790,7 @@ lent = tidy([row | {"name": "", "of": BASE, "kind": LENT} for row in PARTLY])
 copies = pd.concat([points, lent]) if PARTLY else points
 figure, panels = plt.subplots(1, 2, figsize=(10, 3.8), sharey=True)
 start = points[points["name"] == BASE].assign(strength=0.0)
-for kind, color in PARTS.items():
+for kind in PARTS:
     part = copies[(copies["of"] == BASE) & (copies["kind"] == kind)]
     line = pd.concat([start, part]).sort_values("strength")
     for column, axes in zip(("accuracy", "steerability"), panels, strict=True):

@@ -737,7 +737,7 @@ def spread(pupil, arm, column):
 for (pupil, key), arm in itertools.product(KEY.items(), ("answers", "ids", "shuffled")):
     for column in ("map right", "loss", "IDs"):
         glue(f"ch14_{column.split()[0].lower()}_{arm}{key}", spread(pupil, arm, column))
-for pupil, key in KEY.items():
+for pupil, key in KEY.items():  # noqa: B007 (used in the query)
     for column in ("map right", "loss", "IDs", "random"):
         values = maps.query("pupil == @pupil and arm == 'before'")[column]
         text = f"{values.iloc[0]:.2f}" if len(values) else "not measured"

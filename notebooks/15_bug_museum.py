@@ -521,7 +521,7 @@ if CAN:
 
 # %%
 def find_box(annotations, name):
-    return [one["box"] for one in annotations if name in one["name"]][0]
+    return next(one["box"] for one in annotations if name in one["name"])
 
 
 refused(ch15.check_find_box, find_box)
@@ -599,7 +599,7 @@ if CAN:
            "“A” against “Below”": agree(uneven, upright)}  # fmt: skip
     fix = dict(zip(names, (right(sides), right(upright)), strict=True))
     dots(bug, fix, "share of answers read as right", zero=0.5)
-    tell("lower_right", percent(list(bug.values())[0]))
+    tell("lower_right", percent(next(iter(bug.values()))))
     mass = logs[0][:, [token("left"), token("right")]].exp().sum(1).mean()
     tell("lower_mass", f"{float(mass):.0e}")
     note("6, 7", "One spelling", "share of answers read as right", "forms",
