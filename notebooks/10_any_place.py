@@ -306,7 +306,7 @@ def send(name, case, place, arm=ARMS[0], noun=0, block=0, dose=1.0, **labels):
                "expected": expected(case, noun, place)}  # fmt: skip
     return Job(case.prompt, (steer(site, case.spans[noun], step, dose),), case.labels | labels)
 
-
+# %%
 def path(case, count=4, axis=None, noun=0):
     """Places along an axis of the picture, through where a noun's object stands."""
     row, column = case.places[noun]
@@ -486,7 +486,7 @@ def draw_one(panels, case, photo, table):
         panels[1].plot(line, "o-", ms=4, color=tone, label=f"“{answer}”")
     panels[1].set_title("this photo", fontsize=10)
 
-
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 def draw_many(axes, table):
     for arm, style in (("spatial IDs", "-"), ("random", ":")):
         for answer, tone in (("true", "#555555"), ("false", "#CC79A7")):

@@ -236,7 +236,7 @@ def changed(vlm, parameters, change):
             for parameter, value in zip(parameters, before, strict=True):
                 parameter.copy_(value)
 
-
+# %%
 def eyes(vlm):
     named = vlm.model.named_parameters()
     return [value for key, value in named if "vision" in key or "projector" in key]
@@ -375,7 +375,7 @@ def measure(vlm, part=1.0, save_to=None, ids=None):
     draws = 2 if part == 1 else 1
     return row | told_by(attempt(vlm, sets["steer"], ids, where, draws, save_to))
 
-
+# %%
 def told_by(table):
     """Steerability, and the same table read in the released way."""
     means = table.groupby(["scene", "arm"])["clean"].mean().unstack("arm")

@@ -168,7 +168,7 @@ def walls(height=2.4, **options):
     panels[1].set_title("without", color=GOOD)
     return zip(panels, (BAD, GOOD), strict=True)
 
-
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show how exhibits are hung", "code_prompt_hide": "Hide how exhibits are hung"}
 def dots(bug, fix, label, zero=None):
     """Estimates with their intervals, by name, on either wall."""
     panels = walls(1 + 0.45 * len(fix))

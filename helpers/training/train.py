@@ -104,6 +104,19 @@ class Recipe:
 QUESTIONS_ONLY = {"captions": (), "caption_share": 0.0}
 SMALLER = Shape(vision_layers=3, layers=6, mlp_width=288)
 
+
+def _among_depth(kind: str) -> Recipe:
+    """One recipe for both variants: they differ in the heights of their scenes alone."""
+    return Recipe(
+        shape=SMALLER,
+        scenes=_with_depth(kind),
+        after="tiny-llava-flat",
+        vision_steps=0,
+        steps=1500,
+        decay=0.5,
+    )
+
+
 RECIPES = {
     "tiny-llava": Recipe(),
     # The words of a question look at another scene than it asks about, so that the last tokens
@@ -119,22 +132,8 @@ RECIPES = {
         decay=0.0,
         keep=(1400, 1500, 1600, 1800),
     ),
-    "tiny-llava-tied": Recipe(
-        shape=SMALLER,
-        scenes=_with_depth("tied"),
-        after="tiny-llava-flat",
-        vision_steps=0,
-        steps=1500,
-        decay=0.5,
-    ),
-    "tiny-llava-independent": Recipe(
-        shape=SMALLER,
-        scenes=_with_depth("independent"),
-        after="tiny-llava-flat",
-        vision_steps=0,
-        steps=1500,
-        decay=0.5,
-    ),
+    "tiny-llava-tied": _among_depth("tied"),
+    "tiny-llava-independent": _among_depth("independent"),
     # What else was tried (organisms/tried.csv): captions that name one of eight columns and rows
     # bend the map of IDs; questions alone, with seeing words, give IDs as well.
     "captions-coordinates": Recipe(captions=COORDINATES, steps=1500),
