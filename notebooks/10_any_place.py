@@ -563,6 +563,10 @@ tell(found, " ".join([*each, *(one + "_control" for one in each), "6a_crossed", 
 # it pushed along the right axis after all. We saw that in the result, changed the move for all
 # arms, and ran the same photos again.
 #
+# In the sweeps that follow, too, we changed how the controls are scored after a first look at these
+# scenes, to save time: they are sent to the further end, or to the other side, and no longer to
+# all places. No conclusion changed. But these arms were not fixed before the data were seen.
+#
 # ## 6b. Where does the belief cross?
 #
 # Now move the first noun alone, in small steps from the left edge to the right. If its ID is a
