@@ -48,6 +48,8 @@ class Family:
             states, and not to the tokens.
         added_between: from the model's config to the number of blocks behind which features are
             added to the image's tokens.
+        frames_as_pictures: whether a video's frames are prepared as pictures are. Its own video
+            processor does the same to them, but only where torchvision is installed.
         dtypes: what it is run with on a GPU, best first.
         layers: from the model to its decoder blocks, in order.
     """
@@ -65,6 +67,7 @@ class Family:
     image_sees_itself: bool = False
     cross_layers: Callable[[Any], tuple[int, ...]] = lambda text_config: ()
     added_between: Callable[[Any], int] = lambda config: 0
+    frames_as_pictures: bool = False
     dtypes: tuple[str, ...] = ("bfloat16", "float16")
     layers: Callable[[nn.Module], nn.ModuleList] = lambda model: model.get_decoder().layers
 
@@ -131,6 +134,7 @@ FAMILIES = (
         pooled_frames,
         required_inputs=("pixel_values", "image_sizes"),
         tiled_inputs=("pixel_values",),
+        frames_as_pictures=True,
         dtypes=("float16",),
     ),
     Family(

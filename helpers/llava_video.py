@@ -136,12 +136,11 @@ class LlavaVideoForConditionalGeneration(LlavaOnevisionForConditionalGeneration)
         self.post_init()
 
 
-class LlavaVideoProcessor(LlavaOnevisionProcessor):
-    """Text, images and videos; a video is a list of frames, each prepared as an image is.
+class FramesProcessor(LlavaOnevisionProcessor):
+    """LLaVA-OneVision's processor, with every frame of a video prepared as an image is.
 
-    It has no video processor of its own, so it needs no torchvision: as in the original code,
-    every frame is scaled to the tower's square by the image processor. Which frames to take from
-    a film is for the caller to choose; all videos of one call need equally many.
+    It has no video processor of its own, so it needs no torchvision. Which frames to take from a
+    film is for the caller to choose; all videos of one call need equally many.
     """
 
     # The parent's __call__ looks for this name before it calls _process_videos.
@@ -157,9 +156,7 @@ class LlavaVideoProcessor(LlavaOnevisionProcessor):
         image_token: str = "<image>",
         video_token: str = "<video>",
         vision_aspect_ratio: str = "anyres_max_9",
-        spatial_pool_mode: PoolMode = "bilinear",
     ) -> None:
-        self.spatial_pool_mode = spatial_pool_mode
         super().__init__(
             image_processor,
             tokenizer,
@@ -193,6 +190,39 @@ class LlavaVideoProcessor(LlavaOnevisionProcessor):
             frames, image_grid_pinpoints=[[size["height"], size["width"]]], return_tensors="pt"
         )
         return tiles["pixel_values"][:, 0]
+
+    def _video_length(self, frames: int) -> int:
+        """Tokens of a video: the pooled frames and one newline at the end."""
+        return frames * pooled_side(round(self.num_image_tokens**0.5), "bilinear") ** 2 + 1
+
+
+class LlavaVideoProcessor(FramesProcessor):
+    """Text, images and videos, as LLaVA-Video packs them; frames as in the original code."""
+
+    # The signature is what transformers saves and loads: it cannot be shortened to **kwargs.
+    def __init__(
+        self,
+        image_processor: Any = None,
+        tokenizer: Any = None,
+        num_image_tokens: int | None = None,
+        vision_feature_select_strategy: str | None = None,
+        chat_template: str | None = None,
+        image_token: str = "<image>",
+        video_token: str = "<video>",
+        vision_aspect_ratio: str = "anyres_max_9",
+        spatial_pool_mode: PoolMode = "bilinear",
+    ) -> None:
+        self.spatial_pool_mode = spatial_pool_mode
+        super().__init__(
+            image_processor,
+            tokenizer,
+            num_image_tokens,
+            vision_feature_select_strategy,
+            chat_template,
+            image_token,
+            video_token,
+            vision_aspect_ratio,
+        )
 
     def _video_length(self, frames: int) -> int:
         side = pooled_side(round(self.num_image_tokens**0.5), self.spatial_pool_mode)

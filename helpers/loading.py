@@ -48,8 +48,8 @@ def load_vlm(
     """
     from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 
-    import helpers.llava_video  # noqa: F401  # lets the Auto classes know it
     from helpers.hooks import HookedVLM
+    from helpers.llava_video import FramesProcessor  # lets the Auto classes know LLaVA-Video
 
     if isinstance(name_or_path_or_model, PreTrainedModel):
         if processor is None:
@@ -59,14 +59,16 @@ def load_vlm(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     config = _fetch(AutoConfig, source)
+    family = family_of(config)
     if dtype is None:
-        dtype = default_dtype(family_of(config).dtypes, device)
+        dtype = default_dtype(family.dtypes, device)
     if not {"device_map", "quantization_config"} & options.keys():
         check_memory(source, config, dtype, device)
     model = _fetch(AutoModelForImageTextToText, source, dtype=dtype, **options)
     if not {"device_map", "quantization_config"} & options.keys():
         model = model.to(device)
-    return HookedVLM(model, processor or _fetch(AutoProcessor, source))
+    kind = FramesProcessor if family.frames_as_pictures else AutoProcessor
+    return HookedVLM(model, processor or _fetch(kind, source))
 
 
 def _resolve(name: str) -> str:

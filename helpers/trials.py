@@ -27,28 +27,32 @@ from helpers.interventions import (
     steer,
     with_norm_of,
 )
-from helpers.prompts import Prompt
-from helpers.stimuli import questions
+from helpers.prompts import Prompt, Video
+from helpers.stimuli import clip_questions, questions
 from helpers.stimuli.coco_spatial import Photo
 from helpers.stimuli.scenes import Placed, Scene
 from helpers.stimuli.split import is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 from helpers.sweeps import sweep
+from helpers.temporal import TemporalIDs
 
 TEMPLATES = {
     "left_right": LEFT_RIGHT,
     "above_below": "Is the {0} above or below the {1}?",
     "front_behind": "Is the {0} in front of or behind the {1}?",
 }
+#: The pairs of answers that beliefs are read from, by kind of question.
+ANSWERS = questions.ANSWERS | clip_questions.CLIP_ANSWERS
 #: The axis of the picture that a kind of question is about.
 AXIS = {"left_right": "column", "above_below": "row", "front_behind": "row"}
 CONTROLS = ("random", "shuffled IDs", "orthogonal axis", "random in ID subspace")
 #: Principal components of the mean IDs that span "the ID subspace".
 RANK = 6
 
-Place = tuple[float, float]
+#: (row, column), or the frame of a clip.
+Place = tuple[float, float] | float
 #: IDs of the first and of the second noun of a question.
-NounIDs = tuple[SpatialIDs, SpatialIDs]
+NounIDs = tuple[SpatialIDs, SpatialIDs] | tuple[TemporalIDs, TemporalIDs]
 
 
 # Cases ------------------------------------------------------------------------------------------
@@ -60,9 +64,10 @@ class Case:
 
     Attributes:
         prompt: picture and question.
-        kind: of the question, a key of ``TEMPLATES``.
+        kind: of the question, a key of ``ANSWERS``.
         names: the two nouns, in the order of the question.
-        places: (row, column) of each noun's object, in cells of a 4 x 4 grid, centres whole.
+        places: (row, column) of each noun's object, in cells of a 4 x 4 grid, centres whole; or,
+            in questions about time, the middle of the frames in which it appears.
         toward: +1 if the false answer is the first of the kind's answers, else -1. Times a
             log-odds, it counts towards the false answer.
         labels: what tables keep. ``scene`` names the picture: the unit of intervals.
@@ -116,7 +121,7 @@ def scene_cases(
             picture = picture or scene.render(pixels)
             places = tuple(in_cells(scene.find(name)) for name in asked.objects)
             about = {"scene": number, "order": order, **labels}
-            cases.append(_case(vlm, picture, asked, places, about))
+            cases.append(make_case(vlm, picture, asked, places, about))
     return cases
 
 
@@ -131,18 +136,19 @@ def photo_cases(
             asked = photo.question(reverse=bool(order))
             places = tuple(photo.place(name, 4, 4) for name in asked.objects)
             about = {"scene": photo.image_id, "order": order, **labels}
-            cases.append(_case(vlm, picture, asked, places, about))
+            cases.append(make_case(vlm, picture, asked, places, about))
     return cases
 
 
-def _case(
+def make_case(
     vlm: HookedVLM,
-    picture: Image.Image,
+    picture: Image.Image | Video,
     asked: questions.Question,
     places: tuple[Place, Place],
     labels: dict[str, Any],
 ) -> Case:
-    first, _ = questions.ANSWERS[asked.kind]
+    """A case of one question about one picture or video."""
+    first, _ = ANSWERS[asked.kind]
     toward = -1 if asked.answer == first else 1
     prompt = vlm.prompt(picture, asked.text)
     labels = {**labels, "kind": asked.kind, "toward": toward}
@@ -364,7 +370,7 @@ def _sweep(
     for kind in dict.fromkeys(job.labels["kind"] for job in jobs):
         numbers = [number for number, job in enumerate(jobs) if job.labels["kind"] == kind]
         some = [jobs[number] for number in numbers]
-        table = sweep(vlm, some, questions.ANSWERS[kind], save_to=save_to, progress=progress)
+        table = sweep(vlm, some, ANSWERS[kind], save_to=save_to, progress=progress)
         parts.append(table.set_index(pd.Index(numbers)))
     return pd.concat(parts).sort_index()
 

@@ -205,20 +205,20 @@ def test_several_kinds_of_ids_come_off_the_same_images(vlm):
 
 @pytest.mark.parametrize("partners", [1, 3, 15])
 def test_every_cell_has_its_partners_and_every_object_its_cells(partners):
-    shots = _shots([("frog", "camel"), ("camel", "frog")], 4, partners, 0.2, Background(), 0)
+    shots = _shots([("frog", "camel"), ("camel", "frog")], 4, partners, 0.2, Background(), 0, None)
     assert len(shots) == 2 * 16 * partners
     for pair, names in ((0, ("frog", "camel")), (1, ("camel", "frog"))):
         of_pair = [shot for shot in shots if shot.pair == pair]
-        assert len({shot.cells for shot in of_pair}) == 16 * partners
+        assert len({shot.places for shot in of_pair}) == 16 * partners
         for noun in (0, 1):
-            counts = Counter(shot.cells[noun] for shot in of_pair)
+            counts = Counter(shot.places[noun] for shot in of_pair)
             assert set(counts.values()) == {partners} and len(counts) == 16
         for shot in of_pair:
-            assert shot.cells[0] != shot.cells[1]
-            for name, (row, column) in zip(names, shot.cells, strict=True):
-                placed = shot.scene.find(name)
+            assert shot.places[0] != shot.places[1]
+            for name, (row, column) in zip(names, shot.places, strict=True):
+                placed = shot.stimulus.find(name)
                 assert (placed.x, placed.y) == ((column + 0.5) / 4, (row + 0.5) / 4)
-    assert {s.scene for s in shots if s.pair == 0} == {s.scene for s in shots if s.pair == 1}
+    assert {s.stimulus for s in shots if s.pair == 0} == {s.stimulus for s in shots if s.pair == 1}
 
 
 def test_the_noun_is_found_where_it_stands_alone(vlm):

@@ -93,7 +93,7 @@ def test_packed_texts_give_the_logits_of_single_prompts(vlm):
     shares = dict.fromkeys(SEGMENTS, 1.0)
     segments = [draw_segments(s, generator, shares, TOKENIZER, 120) for s in scenes]
     assert all(len(row) > 2 for row in segments)
-    batch = pack(scenes, segments, TOKENIZER, 112, 64)
+    batch = pack(to_pixels(scenes, 112), segments, TOKENIZER, 64)
     packed, labels, _ = forward(vlm.model, batch)
     where = (batch.labels != IGNORED).nonzero()
     assert len(where) == len(packed) == len(labels)
@@ -123,7 +123,7 @@ def test_a_decoy_shows_the_next_scene_to_the_words_and_the_right_one_to_the_last
     scenes = [sample_scene(generator, "clutter") for _ in range(3)]
     shares = dict.fromkeys(questions.KINDS, 1.0)
     segments = [draw_segments(s, generator, shares, TOKENIZER, 60) for s in scenes]
-    batch = pack(scenes, segments, TOKENIZER, 112, 64, decoy=True)
+    batch = pack(to_pixels(scenes, 112), segments, TOKENIZER, 64, decoy=True)
     batch.labels[:] = 0  # read the logits of every position
     packed = forward(vlm.model, batch)[0].reshape(*batch.ids.shape, -1)
     batch.pixels[1] += 1
@@ -146,7 +146,7 @@ def test_a_short_answer_counts_once_and_a_long_text_three_times():
     scene = sample_scene(np.random.default_rng(0), "clutter")
     kinds = ("is_there", "layout")
     segments = [[SEGMENTS[k](scene, k, np.random.default_rng(3)) for k in kinds]]
-    batch = pack([scene], segments, TOKENIZER, 112, 64)
+    batch = pack(to_pixels([scene], 112), segments, TOKENIZER, 64)
     sums = [float(batch.weights[0, begin:end].sum()) for _, begin, end in batch.kinds[0]]
     assert sums == pytest.approx([1, 3])
     assert ((batch.weights > 0) == (batch.labels != IGNORED)).all()

@@ -111,7 +111,7 @@ def sample_scene(
 
 
 def _grid(generator: np.random.Generator, objects: tuple[int, int], held_out: bool) -> Scene:
-    names = _draw_names(generator, 2, held_out, PAPER_OBJECTS)
+    names = draw_names(generator, 2, held_out, PAPER_OBJECTS)
     size = generator.choice(PAPER_SIZES)
     cells: list[tuple[int, int]] = []
     for name in names:
@@ -128,16 +128,16 @@ def _clutter(
     generator: np.random.Generator, objects: tuple[int, int], held_out: bool
 ) -> Scene | None:
     count = int(generator.integers(objects[0], objects[1] + 1))
-    names = _draw_names(generator, count, held_out, OBJECTS)
+    names = draw_names(generator, count, held_out, OBJECTS)
     largest = 0.34 if count < 4 else 0.26
     placed: list[Placed] = []
     for index, name in enumerate(names):
         size = generator.uniform(0.12, largest)
-        new = _draw_place(generator, name, size, held_out and index < 2, placed, index > 1)
+        new = draw_place(generator, name, size, held_out and index < 2, placed, index > 1)
         if new is None:
             return None
         placed.append(new)
-    return Scene(tuple(placed), _draw_background(generator))
+    return Scene(tuple(placed), draw_background(generator))
 
 
 def _perspective(
@@ -158,14 +158,14 @@ def _place_in_depth(
 ) -> tuple[Placed, ...] | None:
     """Place objects one by one, and list them from far to near; None if there is no room."""
     count = int(generator.integers(objects[0], objects[1] + 1))
-    names = _draw_names(generator, count, held_out, OBJECTS)
+    names = draw_names(generator, count, held_out, OBJECTS)
     placed: list[Placed] = []
     for index, name in enumerate(names):
         for _ in range(40):
             new = draw(generator, name)
             cell_held_out = cell_of(new.x, new.y) in held_out_cells(name)
             wanted = held_out if index < 2 else cell_held_out and held_out
-            if cell_held_out == wanted and not _overlaps(new, placed):
+            if cell_held_out == wanted and not overlaps(new, placed):
                 placed.append(new)
                 break
         else:
@@ -220,7 +220,7 @@ def _by_size(height: str) -> Callable:
         generator: np.random.Generator, objects: tuple[int, int], held_out: bool
     ) -> Scene | None:
         placed = _place_in_depth(generator, objects, held_out, draw)
-        return None if placed is None else Scene(placed, _draw_background(generator))
+        return None if placed is None else Scene(placed, draw_background(generator))
 
     return scene
 
@@ -235,7 +235,7 @@ _KINDS = {
 }
 
 
-def _draw_names(
+def draw_names(
     generator: np.random.Generator, count: int, held_out: bool, pool: Sequence[str]
 ) -> list[str]:
     if held_out and count > 1:
@@ -268,7 +268,7 @@ def _draw_cell(
     return row, column
 
 
-def _draw_place(
+def draw_place(
     generator: np.random.Generator,
     name: str,
     size: float,
@@ -284,12 +284,12 @@ def _draw_place(
         # An object too large for the cell's outer edge moves inwards, but not to another cell.
         x, y = np.clip([x, y], low, high)
         new = Placed(name, float(x), float(y), float(size))
-        if cell_of(x, y) == (row, column) and not _overlaps(new, others):
+        if cell_of(x, y) == (row, column) and not overlaps(new, others):
             return new
     return None
 
 
-def _overlaps(new: Placed, others: Sequence[Placed]) -> bool:
+def overlaps(new: Placed, others: Sequence[Placed]) -> bool:
     return any(
         max(abs(new.x - other.x), abs(new.y - other.y)) < 0.42 * (new.size + other.size)
         for other in others
@@ -300,7 +300,7 @@ def _draw_color(generator: np.random.Generator, low: int = 0, high: int = 256) -
     return tuple(int(level) for level in generator.integers(low, high, 3))
 
 
-def _draw_background(generator: np.random.Generator) -> Background:
+def draw_background(generator: np.random.Generator) -> Background:
     kind = generator.choice(["white", "plain", "gradient", "blobs"], p=[0.25, 0.25, 0.25, 0.25])
     if kind == "white":
         return Background()

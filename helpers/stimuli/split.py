@@ -1,7 +1,8 @@
-"""What the shipped models never saw in training: pairs of objects, and places of objects.
+"""What the shipped models never saw in training: pairs of objects, their places and times.
 
 One in eight pairs never shares a training scene. Each object is never put into three cells of
-the 4 x 4 grid. A *held-out* question is about a held-out pair, both at held-out cells.
+the 4 x 4 grid, and never appears first in two of a clip's frames. A *held-out* question is about
+a held-out pair, both at held-out cells (or frames).
 """
 
 import random
@@ -34,6 +35,16 @@ def held_out_cells(name: str) -> frozenset[tuple[int, int]]:
     """The (row, column) cells of the 4 x 4 grid in which training never puts the object."""
     chosen = random.Random(f"held out: {name}").sample(range(GRID * GRID), 3)
     return frozenset(divmod(cell, GRID) for cell in chosen)
+
+
+@lru_cache
+def held_out_frames(name: str, frames: int = 8) -> frozenset[int]:
+    """The frames of a clip in which training never lets the object appear first.
+
+    Frame 0 is not among them: what is there all the time is there from the first frame on.
+    """
+    chosen = random.Random(f"held out in time: {name}").sample(range(1, frames), 2)
+    return frozenset(chosen)
 
 
 def cell_of(x: float, y: float, grid: int = GRID) -> tuple[int, int]:

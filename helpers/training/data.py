@@ -5,6 +5,7 @@ positions restart right after the image, so every segment is read exactly as if 
 (a test holds this). That makes a question three to four times cheaper than a sequence each.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,9 +13,12 @@ import torch
 from transformers import PreTrainedTokenizerFast
 from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
+from helpers.stimuli.clip_sampling import sample_clip
+from helpers.stimuli.clips import Clip
 from helpers.stimuli.sampling import sample_scene
 from helpers.stimuli.scenes import Scene
 from helpers.training.text import SEGMENTS, encode
+from helpers.training.tokenizer import placeholder_id
 
 IGNORED = -100
 #: While a model learns, one object in three has its hue turned by up to 60 degrees, so that the
@@ -29,18 +33,42 @@ class SceneMix:
     parts: tuple[tuple[float, str, tuple[int, int]], ...]
 
     def draw(self, generator: np.random.Generator, held_out: bool = False) -> Scene:
-        shares = np.array([share for share, _, _ in self.parts])
-        _, kind, objects = self.parts[generator.choice(len(shares), p=shares / shares.sum())]
+        kind, objects = self.draw_kind(generator)
         scene = sample_scene(generator, kind, objects, held_out)
         return scene if held_out else _tint(scene, generator)
 
+    def draw_kind(self, generator: np.random.Generator) -> tuple[str, tuple[int, int]]:
+        shares = np.array([share for share, _, _ in self.parts])
+        _, *part = self.parts[generator.choice(len(shares), p=shares / shares.sum())]
+        return part
+
+
+@dataclass(frozen=True)
+class ClipMix(SceneMix):
+    """The same for kinds of clips."""
+
+    def draw(self, generator: np.random.Generator, held_out: bool = False) -> Clip:
+        kind, objects = self.draw_kind(generator)
+        clip = sample_clip(generator, kind, objects, held_out)
+        if held_out:
+            return clip
+        degrees = _draw_tints(generator, len(clip.names))
+        turned = dict(zip(clip.names, degrees, strict=True))
+        return clip.each(lambda scene: _turn(scene, turned))
+
 
 def _tint(scene: Scene, generator: np.random.Generator) -> Scene:
-    tinted = generator.random(len(scene.objects)) < TINTED
-    degrees = np.where(tinted, generator.uniform(-TINT, TINT, len(tinted)), 0.0)
-    turned = [
-        replace(placed, hue=float(hue)) for placed, hue in zip(scene.objects, degrees, strict=True)
-    ]
+    degrees = _draw_tints(generator, len(scene.objects))
+    return _turn(scene, dict(zip(scene.names, degrees, strict=True)))
+
+
+def _draw_tints(generator: np.random.Generator, count: int) -> np.ndarray:
+    tinted = generator.random(count) < TINTED
+    return np.where(tinted, generator.uniform(-TINT, TINT, count), 0.0)
+
+
+def _turn(scene: Scene, degrees: Mapping[str, float]) -> Scene:
+    turned = [replace(placed, hue=float(degrees[placed.name])) for placed in scene.objects]
     return replace(scene, objects=tuple(turned))
 
 
@@ -49,7 +77,9 @@ class Batch:
     """What one training step reads.
 
     Attributes:
-        pixels: ``[batch, 3, height, width]``, normalised as the processor does.
+        pixels: ``[pictures, 3, height, width]``, normalised as the processor does.
+        shown: ``[batch, frames]``, which of the pictures each frame of a clip is; None where
+            every row has one picture.
         ids: ``[batch, pos]`` text tokens; image positions hold the image token.
         positions: ``[batch, pos]``, restarting after the image in every segment.
         mask: ``[batch, 1, pos, pos]``, added to attention scores: 0 where a token may look.
@@ -59,6 +89,7 @@ class Batch:
     """
 
     pixels: torch.Tensor
+    shown: torch.Tensor | None
     ids: torch.Tensor
     positions: torch.Tensor
     mask: torch.Tensor
@@ -67,8 +98,11 @@ class Batch:
     kinds: list[list[tuple[str, int, int]]]
 
     def to(self, device: torch.device | str) -> "Batch":
-        moved = {name: value.to(device) for name, value in vars(self).items() if name != "kinds"}
-        return Batch(**moved, kinds=self.kinds)
+        moved = {
+            name: value.to(device) if isinstance(value, torch.Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return Batch(**moved)
 
 
 def to_pixels(scenes: list[Scene], size: int) -> torch.Tensor:
@@ -79,23 +113,32 @@ def to_pixels(scenes: list[Scene], size: int) -> torch.Tensor:
     return torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))
 
 
+def frames_to_pixels(clips: list[Clip], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw every different frame once: ``[pictures, 3, size, size]``, and ``[clips, frames]``."""
+    scenes = list(dict.fromkeys(scene for clip in clips for scene in clip.frames))
+    number = {scene: index for index, scene in enumerate(scenes)}
+    shown = [[number[scene] for scene in clip.frames] for clip in clips]
+    return to_pixels(scenes, size), torch.tensor(shown)
+
+
 def pack(
-    scenes: list[Scene],
+    pixels: torch.Tensor,
     segments: list[list],
     tokenizer: PreTrainedTokenizerFast,
-    image_pixels: int,
     image_tokens: int,
     decoy: bool = False,
+    shown: torch.Tensor | None = None,
 ) -> Batch:
-    """Pack each scene's segments into one row behind its image.
+    """Pack each picture's (or clip's) segments into one row behind its tokens.
 
     With a decoy, the words of every question look at another scene (the next row's) in place of
     their own. Only what follows them, from the question's last two tokens ("?" and "ASSISTANT:")
     on, sees the right one.
     """
-    prefix = tokenizer("USER: <image>").input_ids[:-1]
+    placeholder = placeholder_id(tokenizer)
+    prefix = tokenizer("USER: " + tokenizer.decode(placeholder)).input_ids[:-1]
     places = list(range(len(prefix) + image_tokens))
-    prefix = prefix + [tokenizer.image_token_id] * image_tokens
+    prefix = prefix + [placeholder] * image_tokens
     image = slice(len(prefix) - image_tokens, len(prefix))
     first = len(prefix)
     if decoy:
@@ -104,7 +147,7 @@ def pack(
     encoded = [[encode(segment, tokenizer) for segment in row] for row in segments]
     length = start + max(sum(len(ids) for ids, _ in row) for row in encoded)
     length += -length % 16
-    shape = (len(scenes), length)
+    shape = (len(segments), length)
     ids = torch.full(shape, tokenizer.pad_token_id)
     positions = torch.zeros(shape, dtype=torch.long)
     labels = torch.full(shape, IGNORED)
@@ -140,15 +183,16 @@ def pack(
         seen[:, :, image] &= ~misled[:, :, None]
         seen[:, :, first:start] &= misled[:, :, None]
     mask = torch.zeros(seen.shape).masked_fill(~seen, torch.finfo(torch.float32).min)[:, None]
-    return Batch(to_pixels(scenes, image_pixels), ids, positions, mask, labels, weights, kinds)
+    return Batch(pixels, shown, ids, positions, mask, labels, weights, kinds)
 
 
 def draw_segments(
-    scene: Scene,
+    scene: Scene | Clip,
     generator: np.random.Generator,
     shares: dict[str, float],
     tokenizer: PreTrainedTokenizerFast,
     budget: int,
+    drawers: Mapping[str, Callable] = SEGMENTS,
 ) -> list:
     """Draw segments about a scene, kinds by their shares, until the token budget is full."""
     kinds = list(shares)
@@ -157,7 +201,7 @@ def draw_segments(
     drawn, used = [], 0
     while True:
         kind = kinds[generator.choice(len(kinds), p=probabilities)]
-        segment = SEGMENTS[kind](scene, kind, generator)
+        segment = drawers[kind](scene, kind, generator)
         if segment is None:
             continue
         used += len(encode(segment, tokenizer)[0])

@@ -12,7 +12,6 @@ import pandas as pd
 import torch
 from transformers import GenerationConfig
 
-from helpers.training.build import build_processor
 from helpers.training.train import RECIPES, Run
 
 
@@ -41,7 +40,7 @@ def export(recipe: str, run_folder: Path, out: Path, step: int | None = None) ->
         pad_token_id=tokenizer.pad_token_id,
     )
     model.save_pretrained(out)
-    build_processor(run.recipe.shape, tokenizer).save_pretrained(out)
+    run.processor.save_pretrained(out)
     pd.DataFrame(log).to_csv(out / "training_log.csv", index=False)
 
 

@@ -10,7 +10,10 @@ import pandas as pd
 from helpers import geometry, stats
 from helpers.hooks import HookedVLM
 from helpers.ids import SpatialIDs
-from helpers.stimuli import questions
+from helpers.prompts import Video
+from helpers.stimuli import clip_questions, questions
+from helpers.stimuli.clip_sampling import sample_clip
+from helpers.stimuli.clips import Clip, reverse
 from helpers.stimuli.sampling import sample_scene
 from helpers.stimuli.scenes import Scene, mirror
 from helpers.sweeps import mirror_swap
@@ -83,3 +86,68 @@ def id_fit(vlm: HookedVLM) -> list[float]:
     half = len(ID_PAIRS) // 2
     train, test = ids.subset(ID_PAIRS[:half]), ids.subset(ID_PAIRS[half:])
     return [geometry.linear_fit(train.mean(site), test.mean(site)) for site in ids.sites]
+
+
+def watch_pictures(vlm: HookedVLM, seed: int) -> dict[str, float | int]:
+    """Print and return the mirror swap and the fit of the IDs: a row of the training log."""
+    found = _told(recovered(vlm, seed=seed), "mirror swap")
+    fits = id_fit(vlm)
+    print("  linear ID fit:", [round(value, 2) for value in fits], flush=True)
+    return found | {"id_fit": round(max(fits), 4)}
+
+
+def watch_clips(vlm: HookedVLM, seed: int) -> dict[str, float | int]:
+    """The same for clips: reversed and mirrored ones swapped at the object words."""
+    return _told(recovered_in_clips(vlm, count=24, seed=seed), "swap")
+
+
+def _told(swaps: pd.DataFrame, what: str) -> dict[str, float | int]:
+    row: dict[str, float | int] = {}
+    for (kind, axis), part in swaps.groupby(["kind", "axis"]):
+        best = part.loc[part["estimate"].idxmax()]
+        row[f"recovered_{kind}_{axis}"] = round(float(best["estimate"]), 4)
+        row[f"best_block_{kind}_{axis}"] = int(best["layer"])
+        print(f"  {what} {kind} {axis}:", part["estimate"].round(2).tolist(), flush=True)
+    return row
+
+
+#: By what is swapped: the question, and what changes its answer.
+IN_CLIPS = {
+    "time": (clip_questions.before_after, reverse),
+    "column": (
+        lambda clip, *pair: clip_questions.throughout(clip, "left_right", *pair),
+        lambda clip: clip.each(mirror),
+    ),
+}
+
+
+def recovered_in_clips(vlm: HookedVLM, count: int = 48, seed: int = 0) -> pd.DataFrame:
+    """Recovered fraction at the object words of clips; see :func:`recovered`."""
+    tables = [
+        clip_swap(vlm, kind, axis, count, seed).assign(kind=kind, axis=axis)
+        for kind in ("flashes", "events")
+        for axis in IN_CLIPS
+    ]
+    return stats.recovered_by(pd.concat(tables), ["kind", "axis", "layer"])
+
+
+def clip_swap(vlm: HookedVLM, kind: str, axis: str, count: int = 48, seed: int = 0) -> pd.DataFrame:
+    """Swap in the object words of the reversed (or mirrored) clip, after every block."""
+    ask, change = IN_CLIPS[axis]
+    generator = np.random.default_rng(seed)
+    asked: list[tuple[Clip, questions.Question]] = []
+    while len(asked) < count:
+        clip = sample_clip(generator, kind, held_out=True)
+        first, second = generator.permutation(clip.names[:2])
+        question = ask(clip, str(first), str(second))
+        if question is not None:
+            asked.append((clip, question))
+    texts = [question.text for _, question in asked]
+    clean = vlm.prompt([Video(tuple(clip.render())) for clip, _ in asked], texts)
+    changed = vlm.prompt([Video(tuple(change(clip).render())) for clip, _ in asked], texts)
+    words = [
+        [position for span in prompt.words(question.objects) for position in span]
+        for prompt, (_, question) in zip(clean, asked, strict=True)
+    ]
+    answers = clip_questions.CLIP_ANSWERS[asked[0][1].kind]
+    return mirror_swap(vlm, clean, changed, {"object words": words}, answers, progress=False)

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from helpers.stimuli import questions
 from helpers.stimuli.scenes import Placed, Scene
+from helpers.training.tokenizer import placeholder_id
 
 COLUMNS = "ABCDEFGH"
 
@@ -42,7 +43,7 @@ def question_segment(scene: Scene, kind: str, generator: np.random.Generator) ->
 
 def described_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
     """A question whose nouns are followed by place words: "Is the frog top left above or ..."."""
-    return _annotated(scene, kind, generator, _place_words)
+    return _annotated(scene, kind, generator, words_for_place)
 
 
 def grounded_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
@@ -76,7 +77,7 @@ def layout_segment(scene: Scene, kind: str, generator: np.random.Generator) -> S
     Words are drawn as people choose them: the nearer to the middle, the less they agree. The
     log-odds of "left" are linear in the column.
     """
-    return _caption(kind, "Describe the layout.", scene, generator, _place_words)
+    return _caption(kind, "Describe the layout.", scene, generator, words_for_place)
 
 
 def relations_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
@@ -114,12 +115,18 @@ def _coordinates(placed: Placed, generator: np.random.Generator) -> str:
     return "".join(words if generator.random() < 0.5 else reversed(words))
 
 
-def _place_words(placed: Placed, generator: np.random.Generator) -> str:
+def words_for_place(placed: Placed, generator: np.random.Generator) -> str:
+    """A row word and a column word, in either order."""
     words = [
-        low if generator.random() < 1 / (1 + np.exp((value - 0.5) / 0.1)) else high
+        soft_word(value, low, high, generator)
         for value, low, high in ((placed.y, "top", "bottom"), (placed.x, "left", "right"))
     ]
     return " ".join(words if generator.random() < 0.5 else reversed(words))
+
+
+def soft_word(share: float, low: str, high: str, generator: np.random.Generator) -> str:
+    """One of two words for a value between 0 and 1; its log-odds are linear in the value."""
+    return low if generator.random() < 1 / (1 + np.exp((share - 0.5) / 0.1)) else high
 
 
 #: How each kind of training text is drawn.
@@ -133,7 +140,7 @@ SEGMENTS = {kind: question_segment for kind in questions.KINDS} | {
 
 
 def encode(segment: Segment, tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[bool]]:
-    """Tokenize a segment; return the ids after the image token, and which of them are learned.
+    """Tokenize a segment; return the ids after the placeholder, and which of them are learned.
 
     The whole text is tokenized at once, so that training sees the tokens that a prompt gives; a
     token is learned if its characters lie in a learned run.
@@ -141,7 +148,7 @@ def encode(segment: Segment, tokenizer: PreTrainedTokenizerFast) -> tuple[list[i
     text = "".join(piece for piece, _ in segment.runs)
     learned_characters = [learned for piece, learned in segment.runs for _ in piece]
     encoded = tokenizer(text, return_offsets_mapping=True)
-    start = encoded.input_ids.index(tokenizer.image_token_id) + 1
+    start = encoded.input_ids.index(placeholder_id(tokenizer)) + 1
     ids = encoded.input_ids[start:]
     learned = [
         end > begin and learned_characters[end - 1] for begin, end in encoded.offset_mapping[start:]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import LlavaForConditionalGeneration, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from helpers.stimuli.scenes import Scene
 from helpers.stimuli.sprites import OBJECTS, sprite
@@ -45,6 +45,15 @@ def patch_labels(scene: Scene, grid: int, pixels: int) -> tuple[np.ndarray, np.n
     return labels, centers
 
 
+def patch_features(model: PreTrainedModel, pixels: torch.Tensor) -> torch.Tensor:
+    """A picture's patches as the language model reads them: ``[batch, patches, width]``."""
+    output = model.model.vision_tower(pixels, output_hidden_states=True)
+    states = output.hidden_states[model.config.vision_feature_layer]
+    if model.config.vision_feature_select_strategy == "default":  # without CLIP's class token
+        states = states[:, 1:]
+    return model.model.multi_modal_projector(states)
+
+
 class PatchHeads(nn.Module):
     """Loss of the first stage; its own weights are thrown away after it."""
 
@@ -58,13 +67,12 @@ class PatchHeads(nn.Module):
         self.names = [tokenizer(f" {name}", add_special_tokens=False).input_ids for name in OBJECTS]
 
     def forward(
-        self, model: LlavaForConditionalGeneration, scenes: list[Scene]
+        self, model: PreTrainedModel, scenes: list[Scene]
     ) -> tuple[torch.Tensor, dict[str, float]]:
         """Return the loss and the share of covered patches whose object is named right."""
         grid, pixels = self.shape.grid, self.shape.image_pixels
         device = self.nothing.device
-        features = model.model.get_image_features(to_pixels(scenes, pixels).to(device))
-        features = torch.stack(tuple(features.pooler_output)).float()
+        features = patch_features(model, to_pixels(scenes, pixels).to(device)).float()
         drawn = [patch_labels(scene, grid, pixels) for scene in scenes]
         labels = torch.tensor(np.stack([label for label, _ in drawn])).flatten(1).to(device)
         centers = torch.tensor(np.stack([center for _, center in drawn])).float().to(device)
