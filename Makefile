@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 MODEL ?=
+VIDEO_MODEL ?=
 SMALL ?=
 
 PY := $(VENV)/bin/python
@@ -12,7 +13,7 @@ WANTED := pyproject.toml constraints.txt
 STAMP := $(VENV)/.installed-for-the-book
 # A notebook computes on one thread, so that two of them run well side by side.
 DOIT := $(PY) -m doit -n $(JOBS) -P thread
-OVERRIDES := $(if $(MODEL),MODEL=$(MODEL)) $(if $(SMALL),SMALL=$(SMALL))
+OVERRIDES := $(if $(MODEL),MODEL=$(MODEL)) $(if $(VIDEO_MODEL),VIDEO_MODEL=$(VIDEO_MODEL)) $(if $(SMALL),SMALL=$(SMALL))
 
 .DEFAULT_GOAL := help
 .PHONY: help book test bench lint sync check run lab clean distclean venv

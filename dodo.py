@@ -46,6 +46,10 @@ PARAMETERS = {
     "13_steerable_and_capable": {},
     "14_ids_as_teacher": {},
     "15_bug_museum": {},
+    "16_flow_in_time": {},
+    "17_temporal_ids": {},
+    "18_steering_time": {},
+    "19_space_and_time": {},
     "20_how_fast_and_why": {},
     "21_which_model": {},
 }
@@ -56,14 +60,20 @@ TIMINGS = BUILD / "benchmarks" / "engine.json"
 LEDGER = BUILD / "ledger.json"
 LAST = ("20_how_fast_and_why", "21_which_model")
 
-# `make book MODEL=...` and `make book SMALL=true` set these for every chapter.
-OVERRIDES = {"MODEL": str, "SMALL": lambda text: text.lower() in ("1", "true", "yes")}
+#: Chapters whose model takes videos.
+ABOUT_TIME = ("16_flow_in_time", "17_temporal_ids", "18_steering_time", "19_space_and_time")
 
 
 def parameters_of(name: str) -> dict:
-    asked = {key: get_var(key) for key in OVERRIDES}
-    overrides = {key: OVERRIDES[key](text) for key, text in asked.items() if text is not None}
-    return {**PARAMETERS[name], **overrides}
+    """A chapter's parameters; `make book MODEL=... VIDEO_MODEL=... SMALL=true` overrides them."""
+    found = dict(PARAMETERS[name])
+    model = get_var("VIDEO_MODEL" if name in ABOUT_TIME else "MODEL")
+    small = get_var("SMALL")
+    if model is not None:
+        found["MODEL"] = model
+    if small is not None:
+        found["SMALL"] = small.lower() in ("1", "true", "yes")
+    return found
 
 
 def files_in(folder: str) -> list[Path]:
@@ -133,16 +143,20 @@ def task_benchmark():
 
 def task_ledger():
     """Set what the chapters measured against what the paper claims."""
-    model = Path(get_var("MODEL", "tiny-llava")).name
+    models = {
+        "--model": get_var("MODEL", "tiny-llava"),
+        "--video-model": get_var("VIDEO_MODEL", "tiny-video"),
+    }
+    options = [part for option, name in models.items() for part in (option, Path(name).name)]
     return {
-        "actions": [[sys.executable, "-m", "tools.ledger", "build", "--model", model]],
+        "actions": [[sys.executable, "-m", "tools.ledger", "build", *options]],
         "file_dep": [
             *sorted((ROOT / "tools").glob("ledger*.py")),
             ROOT / "book" / "claims.yml",
             *files_in("book/sent_in"),
             *map(executed, PARAMETERS),
         ],
-        "uptodate": [config_changed(model)],
+        "uptodate": [config_changed(" ".join(options))],
         "targets": [LEDGER],
     }
 

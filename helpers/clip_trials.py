@@ -4,15 +4,19 @@ What :mod:`helpers.trials` does with places: the same cases, controls and runs.
 """
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 
+from helpers import geometry
+from helpers.extraction import frame_pixels
 from helpers.hooks import HookedVLM
 from helpers.ids import SpatialIDs
-from helpers.interventions import with_norm_of
+from helpers.interventions import random_in_subspace, with_norm_of
 from helpers.prompts import Video
 from helpers.stimuli import clip_questions
 from helpers.stimuli.clips import Clip
@@ -20,7 +24,7 @@ from helpers.stimuli.questions import Question
 from helpers.stimuli.split import is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 from helpers.temporal import TemporalIDs
-from helpers.trials import Case, Place, in_cells, make_case
+from helpers.trials import RANK, Case, NounIDs, Place, arms, in_cells, make_case
 
 #: How a question of each kind is asked about two objects of a clip.
 ASK: dict[str, Callable[[Clip, str, str], Question | None]] = {
@@ -28,6 +32,13 @@ ASK: dict[str, Callable[[Clip, str, str], Question | None]] = {
     "left_right": lambda clip, *pair: clip_questions.throughout(clip, "left_right", *pair),
     "above_below": lambda clip, *pair: clip_questions.throughout(clip, "above_below", *pair),
 }
+#: How a question of each kind is asked about one object of a clip.
+ASK_ALONE: dict[str, Callable[[Clip, str], Question | None]] = {
+    "beginning_end": clip_questions.beginning_end,
+    "first_last": clip_questions.first_last,
+}
+#: Controls of :func:`arms_in_time`; the last takes spatial IDs of the same model.
+TIME_CONTROLS = ("random", "shuffled IDs", "random in ID subspace", "across the picture")
 
 
 def clip_cases(
@@ -35,21 +46,22 @@ def clip_cases(
     clips: Iterable[Clip],
     kind: str = "before_after",
     orders: Sequence[int] = (0, 1),
-    pixels: int = 336,
+    pixels: int | None = None,
     **labels: Any,
 ) -> list[Case]:
-    """Ask about the first two objects of each clip; clips without an answer are left out.
+    """Ask about two objects of each clip; clips without an answer are left out.
 
-    "First" is by name and not by time, so that it says nothing about the answer.
+    They are the held-out pair where there is one, else the first two by the alphabet.
 
     Args:
         vlm: a model that takes videos.
         clips: what to ask about.
         kind: ``"before_after"``, whose cases have frames for places, or a spatial one.
         orders: 0 names the objects in the order of the alphabet, 1 the other way round.
-        pixels: side of the frames.
+        pixels: side of the frames; by default what the model looks at, and at most 336.
         **labels: for the tables, the same for all.
     """
+    pixels = pixels or frame_pixels(vlm)
     cases = []
     for number, clip in enumerate(clips):
         video = None
@@ -62,6 +74,41 @@ def clip_cases(
             places = tuple(_place(clip, name, kind) for name in asked.objects)
             about = {"scene": number, "order": order, **labels}
             cases.append(make_case(vlm, video, asked, places, about))
+    return cases
+
+
+def alone_cases(
+    vlm: HookedVLM,
+    clips: Iterable[Clip],
+    kind: str,
+    count: int | None = None,
+    pixels: int | None = None,
+    **labels: Any,
+) -> list[Case]:
+    """Ask about one object of each clip, in turn the first and the second of its pair.
+
+    Their ``names`` and ``places`` have one entry: the object, and the middle of its frames.
+
+    Args:
+        vlm: a model that takes videos.
+        clips: what to ask about; clips without an answer are left out.
+        kind: a key of ``ASK_ALONE``.
+        count: stop after so many cases.
+        pixels: side of the frames, as in :func:`clip_cases`.
+        **labels: for the tables, the same for all.
+    """
+    pixels = pixels or frame_pixels(vlm)
+    cases: list[Case] = []
+    for clip in clips:
+        if len(cases) == count:
+            break
+        pair = _held_out_pair(clip) or tuple(sorted(clip.names)[:2])
+        name = pair[len(cases) % 2]
+        asked = ASK_ALONE[kind](clip, name)
+        if asked is not None:
+            video = Video(tuple(clip.render(pixels)))
+            about = {"scene": len(cases), **labels}
+            cases.append(make_case(vlm, video, asked, (clip.middle(name),), about))
     return cases
 
 
@@ -100,14 +147,68 @@ def extract_temporal_ids(
     return first, second
 
 
-def backwards(case: Case, frames: int) -> tuple[float, float]:
-    """Both objects' times in the reversed clip."""
-    first, second = (frames - 1 - place for place in case.places)
-    return first, second
+def backwards(case: Case, frames: int) -> tuple[float, ...]:
+    """The objects' times in the reversed clip."""
+    return tuple(frames - 1 - place for place in case.places)
+
+
+def arms_in_time(
+    case: Case,
+    ids: NounIDs,
+    site: str,
+    targets: Sequence[Place],
+    seeds: Mapping[str, int],
+    places: tuple[SpatialIDs, ...] = (),
+) -> dict[tuple[str, int], list[torch.Tensor]]:
+    """The vectors of every arm of a trial in time: as :func:`helpers.trials.arms`.
+
+    Args:
+        case: a question about time.
+        ids: of its nouns.
+        site: where they were read, and are to be written.
+        targets: when each noun's object shall appear.
+        seeds: how many draws of each control, by its name in ``TIME_CONTROLS``. Draws of "across
+            the picture" in turn push the first noun to the right and the second to the left,
+            and the other way round.
+        places: for "across the picture", spatial IDs of each noun.
+
+    Returns:
+        From (arm, seed) to a vector for each noun; the IDs' own arm is "temporal IDs".
+
+    Raises:
+        ValueError: if a control is unknown, or the IDs hold nothing for the site.
+    """
+    unknown = set(seeds) - set(TIME_CONTROLS)
+    if unknown:
+        told = ", ".join(TIME_CONTROLS)
+        raise ValueError(f"unknown controls {sorted(unknown)}; there are: {told}")
+    shared = {name: seeds[name] for name in TIME_CONTROLS[:2] if name in seeds}
+    found = arms(case, ids, site, targets, shared)
+    vectors = found.pop(("spatial IDs", 0))
+    for seed in range(seeds.get(TIME_CONTROLS[2], 0)):
+        text = f"{case.labels.get('scene')}|{case.prompt.question}|{seed}"
+        generator = torch.Generator().manual_seed(zlib.crc32(text.encode()))
+        found[TIME_CONTROLS[2], seed] = [
+            random_in_subspace(vector, _timeline_subspace(own, site), generator)
+            for own, vector in zip(ids, vectors, strict=True)
+        ]
+    for seed in range(seeds.get(TIME_CONTROLS[3], 0)):
+        across = across_the_picture(places, site, vectors)
+        found[TIME_CONTROLS[3], seed] = [
+            vector * (-1) ** (seed + noun) for noun, vector in enumerate(across)
+        ]
+    return {("temporal IDs", 0): vectors, **found}
+
+
+@lru_cache(maxsize=64)
+def _timeline_subspace(ids: TemporalIDs, site: str) -> torch.Tensor:
+    """The first principal components of the mean IDs, ``[RANK, d_model]`` or fewer."""
+    rank = min(RANK, ids.frames - 1)
+    return torch.from_numpy(geometry.pca(ids.mean(site)[None], rank).components_).float()
 
 
 def across_the_picture(
-    ids: tuple[SpatialIDs, SpatialIDs], site: str, vectors: Sequence[torch.Tensor]
+    ids: tuple[SpatialIDs, ...], site: str, vectors: Sequence[torch.Tensor]
 ) -> list[torch.Tensor]:
     """A control for time that is about space: the column axis, as long as each vector."""
     return [

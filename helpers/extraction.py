@@ -121,7 +121,7 @@ def _noun_states(
     sites: Sequence[str],
 ) -> torch.Tensor:
     """States at the last tokens of nouns: ``[sites, shots, texts, nouns, d_model]``."""
-    shown = {shot.stimulus: _show(shot.stimulus) for shot in shots}
+    shown = {shot.stimulus: _show(vlm, shot.stimulus) for shot in shots}
     prompts, positions = [], []
     for shot in shots:
         for text in texts:
@@ -133,7 +133,14 @@ def _noun_states(
     return states.unflatten(1, (len(shots), len(texts)))
 
 
-def _show(stimulus: Scene | Clip) -> Any:
+def frame_pixels(vlm: HookedVLM, most: int = 336) -> int:
+    """The side of the frames that a model looks at, where it has one; ``most`` if that is less."""
+    side = getattr(vlm.model.config.vision_config, "image_size", None)
+    return min(side, most) if isinstance(side, int) else most
+
+
+def _show(vlm: HookedVLM, stimulus: Scene | Clip) -> Any:
     """What a prompt takes: a picture, or a video."""
-    shown = stimulus.render()
-    return Video(tuple(shown)) if isinstance(stimulus, Clip) else shown
+    if isinstance(stimulus, Clip):
+        return Video(tuple(stimulus.render(frame_pixels(vlm))))
+    return stimulus.render()

@@ -157,7 +157,7 @@ def test_a_step_has_always_the_same_batch_and_never_anything_held_out():
     for name in ("pixels", "ids", "positions", "mask", "labels", "weights"):
         assert torch.equal(getattr(one, name), getattr(other, name)), name
     assert not torch.equal(one.pixels, later.pixels)
-    for recipe in RECIPES.values():
+    for recipe in (one for one in RECIPES.values() if one.medium == "pictures"):
         generator = np.random.default_rng(0)
         for _ in range(100):
             scene = recipe.scenes.draw(generator)

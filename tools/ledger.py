@@ -101,7 +101,7 @@ def verdict(rule: Mapping[str, Sequence[str]], numbers: Mapping[str, Row]) -> st
 
 NEEDED = {"id", "figure", "title", "claim", "paper"}
 TESTED = {"released", "ours", "rule", "because"}
-MAY = {"beside", "replication", "released"}
+MAY = {"beside", "replication", "released", "video"}
 
 
 def read_claims(path: Path = CLAIMS, references: Path = REFERENCES) -> list[Row]:
@@ -327,17 +327,24 @@ def make_rows(
     model: str = "tiny-llava",
     results: Path = RESULTS,
     sent_in: Path = SENT_IN,
+    video_model: str = "tiny-video",
 ) -> list[Row]:
     """One row a claim, from the results of a model and those that were sent in.
+
+    Claims with ``video: true`` are answered by a model of their own.
 
     Raises:
         LedgerError: listing every result that a claim needs and that is missing or has no interval.
     """
-    run = Run(Path(results) / model)
+    runs = {name: Run(Path(results) / name) for name in (model, video_model)}
     others = {name: Run(Path(sent_in) / name) for name in sent_names(sent_in)}
-    rows = [_row(claim, model, run, others) for claim in claims]
-    if run.problems:
-        raise LedgerError(run.problems)
+    asked = [video_model if claim.get("video") else model for claim in claims]
+    rows = [
+        _row(claim, name, runs[name], others) for claim, name in zip(claims, asked, strict=True)
+    ]
+    problems = [problem for run in runs.values() for problem in run.problems]
+    if problems:
+        raise LedgerError(problems)
     return rows
 
 
@@ -536,10 +543,15 @@ def _signed(value: float, digits: int) -> str:
 # ---------------------------------------------------------------- command line
 
 
-def build(model: str = "tiny-llava", results: Path = RESULTS, ledger: Path = LEDGER) -> list[Row]:
+def build(
+    model: str = "tiny-llava",
+    results: Path = RESULTS,
+    ledger: Path = LEDGER,
+    video_model: str = "tiny-video",
+) -> list[Row]:
     """Make the rows and write them; what an earlier run left is removed first."""
     ledger.unlink(missing_ok=True)
-    rows = make_rows(read_claims(), model, results)
+    rows = make_rows(read_claims(), model, results, video_model=video_model)
     ledger.parent.mkdir(parents=True, exist_ok=True)
     ledger.write_text(json.dumps(rows, indent=1, ensure_ascii=False), encoding="utf-8")
     return rows
@@ -549,13 +561,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.ledger", description=__doc__)
     parser.add_argument("verb", choices=["build", "check"])
     parser.add_argument("--model", default="tiny-llava", help="as in the parameter MODEL")
+    parser.add_argument("--video-model", default="tiny-video", help="of the chapters about time")
     asked = parser.parse_args(argv)
     try:
         if asked.verb == "check":
             claims, sent = read_claims(), sent_names()
             print(f"   the ledger: {len(claims)} claims and {len(sent)} sent-in runs are in order")
             return 0
-        rows = build(Path(asked.model).name)
+        rows = build(Path(asked.model).name, video_model=Path(asked.video_model).name)
     except LedgerError as error:
         print(f"\nThe ledger cannot be made:\n{error}\n", file=sys.stderr, flush=True)
         return 1

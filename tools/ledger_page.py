@@ -58,7 +58,8 @@ def told_run(rows: Sequence[Row]) -> str:
     if ran:
         seeds = sorted({str(row["seed"]) for row in ran})
         where = sorted({machine(row["hardware"]) for row in ran})
-        lines.append(f"Numbers of ours are from `{ran[0]['model']}`, seed {' and '.join(seeds)}, "
+        models = " and ".join(f"`{name}`" for name in dict.fromkeys(r["model"] for r in ran))
+        lines.append(f"Numbers of ours are from {models}, seed {' and '.join(seeds)}, "
                      f"{' and '.join(where)}.")  # fmt: skip
     if any(row["small"] for row in ran):
         small = ":::{warning}\nThis run was made with `SMALL = True`, that is with few images. "

@@ -65,7 +65,13 @@ def first_last(clip: Clip, name: str) -> Question | None:
 
 
 def which_appears(clip: Clip, when: str, pair: tuple[str, str] | None = None) -> Question | None:
-    """Which object appears first (or last), of two or of all? None if that cannot be told."""
+    """Which object appears first (or last), of two or of all? None if that cannot be told.
+
+    Raises:
+        ValueError: if ``when`` is neither "first" nor "last".
+    """
+    if when not in ("first", "last"):
+        raise ValueError(f"when must be 'first' or 'last', not {when!r}")
     names = pair or clip.names
     wanted = when == "first"
     found = [
@@ -73,7 +79,7 @@ def which_appears(clip: Clip, when: str, pair: tuple[str, str] | None = None) ->
         for name in names
         if all(comes_before(clip, name, other) is wanted for other in names if other != name)
     ]
-    if len(names) < 2 or not found:
+    if len(set(names)) < 2 or not found:
         return None
     choice = f", the {pair[0]} or the {pair[1]}" if pair else ""
     return Question("which_appears", f"Which object appears {when}{choice}?", found[0], pair or ())
@@ -81,7 +87,9 @@ def which_appears(clip: Clip, when: str, pair: tuple[str, str] | None = None) ->
 
 def beginning_end(clip: Clip, name: str) -> Question | None:
     """Is the object there at the beginning or the end? None if about the middle."""
-    share = clip.middle(name) / max(len(clip) - 1, 1) - 0.5
+    if len(clip) < 2:
+        return None
+    share = clip.middle(name) / (len(clip) - 1) - 0.5
     if abs(share) < CLEARLY:
         return None
     text = f"Does the {name} appear at the beginning or the end?"
@@ -99,7 +107,18 @@ def moving(clip: Clip, name: str) -> Question | None:
 
 
 def at_moment(clip: Clip, kind: str, first: str, second: str, moment: str) -> Question | None:
-    """A spatial question about the beginning or the end; None if it has no answer there."""
+    """A spatial question about the beginning or the end; None if it has no answer there.
+
+    Raises:
+        ValueError: if the kind or moment is unknown, or an object appears in no frame at all.
+    """
+    if kind not in _SPATIAL or moment not in MOMENTS:
+        raise ValueError(
+            f"no {kind!r} at the {moment!r}; there are: {', '.join(_SPATIAL)} at the "
+            f"{' or '.join(MOMENTS)}"
+        )
+    for name in (first, second):
+        clip.when(name)  # a name that is never there is a mistake, not a question without answer
     scene = clip.frames[MOMENTS[moment]]
     if not {first, second} <= set(scene.names):
         return None
@@ -209,9 +228,12 @@ def ask(
 ) -> Question | None:
     """Draw a question of one kind about a clip; see :func:`helpers.stimuli.questions.ask`.
 
+    Of a clip in which nothing appears there is nothing to ask: None.
+
     Raises:
         ValueError: if the kind is unknown.
     """
     if kind not in CLIP_KINDS:
         raise ValueError(f"unknown kind of question {kind!r}; there are: {', '.join(CLIP_KINDS)}")
-    return CLIP_KINDS[kind](clip, generator, focus or clip.names)
+    focus = focus or clip.names
+    return CLIP_KINDS[kind](clip, generator, focus) if focus else None

@@ -21,29 +21,68 @@ pipeline_tag: image-text-to-text
 
 {purpose}
 
-A `LlavaForConditionalGeneration`: CLIP vision tower ({vision_layers} layers of {vision_width}),
-{pixels}-pixel images in {tokens} tokens, Llama decoder ({layers} blocks of {width}), trained from
-scratch for the book "Where Is the Frog?". {parameters}
+{architecture}
+Trained from scratch for the book "Where Is the Frog?". {parameters}
 
-```python
-from transformers import AutoModelForImageTextToText, AutoProcessor
-
-model = AutoModelForImageTextToText.from_pretrained("helpers/organisms/{name}")
-processor = AutoProcessor.from_pretrained("helpers/organisms/{name}")
-```
+{loading}
 
 ## Data
 
-Scenes drawn on the fly from 32 emoji sprites (Noto Color Emoji, SIL Open Font License 1.1): the
-paper's 4 x 4 grids, cluttered scenes{depth}. Never shown in training: one in eight
-pairs of objects, and for every object three cells of the 4 x 4 grid. {text}
+{stimuli}{depth}. Never shown in training: one in eight
+pairs of objects, and for every object three cells of the 4 x 4 grid{and_frames}. {text}
 
 ## Training
 
 `python -m helpers.training.train {recipe} --out checkpoints/{recipe}`: {course}, of
-{images} images with about {budget} tokens of text each. {cost} `training_log.csv` has held-out
-accuracy, mirror-swap recovery at the object words and the linear fit of place to ID over the steps.
+{images} {pictures} with about {budget} tokens of text each. {cost} `training_log.csv` has held-out
+accuracy, swap recovery at the object words and the linear fit of the IDs over the steps.
 """
+
+#: What a card says about pictures and about clips.
+MEDIUM = {
+    "pictures": {
+        "architecture": (
+            "A `LlavaForConditionalGeneration`: CLIP vision tower ({vision_layers} layers of "
+            "{vision_width}),\n{pixels}-pixel images in {tokens} tokens, Llama decoder ({layers} "
+            "blocks of {width})."
+        ),
+        "loading": (
+            "```python\nfrom transformers import AutoModelForImageTextToText, AutoProcessor\n\n"
+            'model = AutoModelForImageTextToText.from_pretrained("helpers/organisms/{name}")\n'
+            'processor = AutoProcessor.from_pretrained("helpers/organisms/{name}")\n```'
+        ),
+        "stimuli": (
+            "Scenes drawn on the fly from 32 emoji sprites (Noto Color Emoji, SIL Open Font "
+            "License 1.1): the\npaper's 4 x 4 grids, cluttered scenes"
+        ),
+        "and_frames": "",
+        "pictures": "images",
+    },
+    "clips": {
+        "architecture": (
+            "A `LlavaOnevisionForConditionalGeneration`, the class that LLaVA-Video is built on: "
+            "SigLIP vision\ntower ({vision_layers} layers of {vision_width}), {pixels}-pixel "
+            "frames pooled to 16 tokens each and one newline behind\nthe last, Qwen2 decoder "
+            "({layers} blocks of {width}). Plain rotary positions: a frame's time is its place "
+            "in\nthe sequence."
+        ),
+        "loading": (
+            "```python\nfrom transformers import AutoModelForImageTextToText\n\n"
+            "from helpers.llava_video import FramesProcessor\n\n"
+            'model = AutoModelForImageTextToText.from_pretrained("helpers/organisms/{name}")\n'
+            'processor = FramesProcessor.from_pretrained("helpers/organisms/{name}")\n```\n\n'
+            "`FramesProcessor` prepares frames as pictures; transformers' own processor for this "
+            "class needs torchvision."
+        ),
+        "stimuli": (
+            "Clips of eight frames drawn on the fly from 32 emoji sprites (Noto Color Emoji, SIL "
+            "Open Font License\n1.1): two objects for one frame each, objects that come and go, "
+            "that move and swap places, and still frames"
+        ),
+        "and_frames": ", and two frames in which it never appears first",
+        "pictures": "clips",
+    },
+}
 
 FROM_NOTHING = (
     "{vision_steps} steps in which\nevery patch learns what covers it and where it is, "
@@ -83,6 +122,11 @@ ABOUT = {
         "tiny-llava-direct",
         ", scenes in perspective",
     ),
+    "tiny-video": About(
+        "A small video-language model with temporal IDs: it answers questions about when things "
+        "appear by writing each object's time into the object's word, and reading it there.",
+        "tiny-video",
+    ),
     "tiny-llava-flat": About(
         "A smaller model that never saw depth: where `tiny-llava-tied` and "
         "`tiny-llava-independent` begin.",
@@ -107,6 +151,14 @@ ABOUT = {
     ),
 }
 
+TEXT_ABOUT_CLIPS = (
+    "Questions with one-word answers (before or after, first or last, at the beginning or the end, "
+    "moving left or right, left or right and above or below at a moment or throughout, where, is "
+    "there), sampled by how badly they are answered, and captions in which what follows a noun "
+    'depends on when and where its object appears ("the frog end", "the frog top left", "the frog '
+    "before the camel\"). A question is asked only where an object's first frame and its last give "
+    "the same answer. Loss falls on the answers and on what follows the nouns."
+)
 TEXT = {
     True: (
         "Questions with one-word answers (left or right, above or below, in front or behind, "
@@ -142,13 +194,15 @@ def write_card(name: str, folder: Path) -> None:
     accuracy = _read(folder / "accuracy.csv")
     mechanism = _read(folder / "mechanism.csv")
     log = _read(folder / "training_log.csv")
+    facts = _facts(recipe, folder, log) | {"name": name}
+    words = {key: part.format(**facts) for key, part in MEDIUM[recipe.medium].items()}
     text = HEADER.format(
-        name=name,
         purpose=about.purpose,
         recipe=about.recipe,
         depth=about.depth,
-        text=TEXT[bool(recipe.captions)],
-        **_facts(recipe, folder, log),
+        text=TEXT_ABOUT_CLIPS if recipe.medium == "clips" else TEXT[bool(recipe.captions)],
+        **words,
+        **facts,
     )
     text += "\n## Answers to held-out questions\n\n" + _accuracy_table(accuracy)
     text += "\n## Are the object words used?\n\n" + _mechanism_table(mechanism)

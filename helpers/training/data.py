@@ -72,6 +72,16 @@ def _turn(scene: Scene, degrees: Mapping[str, float]) -> Scene:
     return replace(scene, objects=tuple(turned))
 
 
+@dataclass(frozen=True)
+class PictureMix(ClipMix):
+    """Clips of one frame, in which everything of a clip is there together."""
+
+    def draw(self, generator: np.random.Generator, held_out: bool = False) -> Clip:
+        clip = super().draw(generator, held_out)
+        objects = tuple(clip.path(name)[0] for name in clip.names)
+        return Clip((replace(clip.frames[0], objects=objects),))
+
+
 @dataclass
 class Batch:
     """What one training step reads.

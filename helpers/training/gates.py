@@ -57,7 +57,7 @@ def draw_questions(
     drawn = 0
     while drawn < count:
         scene = sample_scene(generator, scene_kind, objects, held_out=True)
-        order = drawn % 2
+        order = drawn % 2 if kind in ("left_right", "above_below", "front_behind") else 0
         if kind in ("left_right", "above_below", "front_behind"):
             pair = _held_out_pair(scene)[:: -1 if order else 1]
             question = getattr(questions, kind)(scene, *pair)
@@ -131,8 +131,12 @@ def accuracy(
                 given = answers(vlm, [one[0] for one in part], [one[1].text for one in part])
                 for (_, question, order), answer in zip(part, given, strict=True):
                     rows.append((kind, scene_kind, order, is_right(question, answer)))
+    return summarised(rows)
+
+
+def summarised(rows: Sequence[tuple[str, str, int, bool]]) -> pd.DataFrame:
+    """Shares of right answers with intervals, from (question, scenes, order, right)."""
     table = pd.DataFrame(rows, columns=["question", "scenes", "order", "right"])
-    table.loc[~table["question"].isin(["left_right", "above_below", "front_behind"]), "order"] = 0
     groups = table.groupby(["question", "scenes", "order"], sort=False)["right"]
     return pd.DataFrame(
         dict(zip(("question", "scenes", "order"), key, strict=True))

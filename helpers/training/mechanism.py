@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from helpers import geometry, stats
+from helpers.extraction import frame_pixels
 from helpers.hooks import HookedVLM
 from helpers.ids import SpatialIDs
 from helpers.prompts import Video
@@ -17,6 +18,7 @@ from helpers.stimuli.clips import Clip, reverse
 from helpers.stimuli.sampling import sample_scene
 from helpers.stimuli.scenes import Scene, mirror
 from helpers.sweeps import mirror_swap
+from helpers.temporal import TemporalIDs
 
 ASK = {"column": questions.left_right, "row": questions.above_below}
 
@@ -88,6 +90,16 @@ def id_fit(vlm: HookedVLM) -> list[float]:
     return [geometry.linear_fit(train.mean(site), test.mean(site)) for site in ids.sites]
 
 
+def time_fit(vlm: HookedVLM) -> list[float]:
+    """Held-out R2 of the linear map from frame to temporal ID after every block, ``[layers]``."""
+    ids = TemporalIDs.extract(vlm, ID_PAIRS, partners=2, progress=False)
+    half = len(ID_PAIRS) // 2
+    train, test = ids.subset(ID_PAIRS[:half]), ids.subset(ID_PAIRS[half:])
+    return [
+        geometry.linear_fit(train.mean(site)[None], test.mean(site)[None]) for site in ids.sites
+    ]
+
+
 def watch_pictures(vlm: HookedVLM, seed: int) -> dict[str, float | int]:
     """Print and return the mirror swap and the fit of the IDs: a row of the training log."""
     found = _told(recovered(vlm, seed=seed), "mirror swap")
@@ -98,7 +110,10 @@ def watch_pictures(vlm: HookedVLM, seed: int) -> dict[str, float | int]:
 
 def watch_clips(vlm: HookedVLM, seed: int) -> dict[str, float | int]:
     """The same for clips: reversed and mirrored ones swapped at the object words."""
-    return _told(recovered_in_clips(vlm, count=24, seed=seed), "swap")
+    found = _told(recovered_in_clips(vlm, count=24, seed=seed), "swap")
+    fits = time_fit(vlm)
+    print("  linear temporal ID fit:", [round(value, 2) for value in fits], flush=True)
+    return found | {"id_fit": round(max(fits), 4)}
 
 
 def _told(swaps: pd.DataFrame, what: str) -> dict[str, float | int]:
@@ -143,8 +158,9 @@ def clip_swap(vlm: HookedVLM, kind: str, axis: str, count: int = 48, seed: int =
         if question is not None:
             asked.append((clip, question))
     texts = [question.text for _, question in asked]
-    clean = vlm.prompt([Video(tuple(clip.render())) for clip, _ in asked], texts)
-    changed = vlm.prompt([Video(tuple(change(clip).render())) for clip, _ in asked], texts)
+    pixels = frame_pixels(vlm)
+    clean = vlm.prompt([Video(tuple(clip.render(pixels))) for clip, _ in asked], texts)
+    changed = vlm.prompt([Video(tuple(change(clip).render(pixels))) for clip, _ in asked], texts)
     words = [
         [position for span in prompt.words(question.objects) for position in span]
         for prompt, (_, question) in zip(clean, asked, strict=True)

@@ -9,7 +9,6 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from helpers.stimuli.clip_questions import CLIP_KINDS
-from helpers.stimuli.clips import FRAMES
 from helpers.stimuli.questions import KINDS
 from helpers.training import mechanism
 from helpers.training.build import Shape, build_model, build_processor
@@ -41,14 +40,14 @@ class Medium:
     kinds: Mapping[str, Callable]
     segments: Mapping[str, Callable]
     draw: Callable[[list, int], tuple[torch.Tensor, torch.Tensor | None]]
-    tokens: Callable[[Shape], int]
+    tokens: Callable[[Shape, torch.Tensor | None], int]
     watch: Callable
     shown: tuple[str, ...]
 
 
-def _clip_tokens(shape: Shape) -> int:
+def _clip_tokens(shape: Shape, shown: torch.Tensor) -> int:
     """Pooled frames and a newline."""
-    return FRAMES * (-(-shape.grid // 2)) ** 2 + 1
+    return shown.shape[1] * (-(-shape.grid // 2)) ** 2 + 1
 
 
 PICTURES = Medium(
@@ -58,7 +57,7 @@ PICTURES = Medium(
     KINDS,
     SEGMENTS,
     lambda scenes, pixels: (to_pixels(scenes, pixels), None),
-    lambda shape: shape.grid**2,
+    lambda shape, shown: shape.grid**2,
     mechanism.watch_pictures,
     ("left_right", "above_below", "front_behind", "which", "is_there", "what"),
 )

@@ -651,17 +651,20 @@ def held_out_cases(
     """Questions about held-out pairs at held-out places, ``count`` scenes in all.
 
     Half of the scenes are two objects on white, half clutter; half of each is asked about each
-    kind. The order of the nouns takes turns.
+    kind. The order of the nouns takes turns. No question about a picture comes twice: where there
+    are no more pictures (on a grid with a few hundred), the scenes are fewer.
     """
     cases: list[Case] = []
     for number, (scene_kind, kind) in enumerate(itertools.product(("grid", "clutter"), kinds)):
         wanted = count // (2 * len(kinds))
-        drawn = scenes(2 * wanted + 20, 100 * seed + number, scene_kind, held_out=True)
-        found: list[Case] = []
+        drawn = scenes(4 * wanted + 20, 100 * seed + number, scene_kind, held_out=True)
+        found: dict[Any, Case] = {}
         for index, scene in enumerate(drawn):
-            if len(found) < wanted:
-                found += trials.scene_cases(vlm, [scene], kind, [index % 2], of=scene_kind)
-        cases += found
+            key = frozenset(scene.objects), scene.names[index % 2]
+            if len(found) < wanted and key not in found:
+                for case in trials.scene_cases(vlm, [scene], kind, [index % 2], of=scene_kind):
+                    found[key] = case
+        cases += found.values()
     return [
         replace(case, labels=case.labels | {"scene": number}) for number, case in enumerate(cases)
     ]
