@@ -136,6 +136,14 @@ class LlavaVideoForConditionalGeneration(LlavaOnevisionForConditionalGeneration)
         self.post_init()
 
 
+_VIDEO_PROCESSOR = "LlavaOnevisionVideoProcessor"
+#: Settings of pictures that are those of frames, too.
+_OF_FRAMES = (
+    "do_convert_rgb", "do_normalize", "do_rescale", "do_resize", "image_mean", "image_std",
+    "resample", "rescale_factor", "size",
+)  # fmt: skip
+
+
 class FramesProcessor(LlavaOnevisionProcessor):
     """LLaVA-OneVision's processor, with every frame of a video prepared as an image is.
 
@@ -190,6 +198,16 @@ class FramesProcessor(LlavaOnevisionProcessor):
             frames, image_grid_pinpoints=[[size["height"], size["width"]]], return_tensors="pt"
         )
         return tiles["pixel_values"][:, 0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is saved: transformers reads it as LLaVA-OneVision's own, beside torchvision."""
+        found = super().to_dict()
+        if type(self) is FramesProcessor:
+            images = found["image_processor"]
+            frames = {key: images[key] for key in _OF_FRAMES if key in images}
+            found["processor_class"] = LlavaOnevisionProcessor.__name__
+            found["video_processor"] = {"video_processor_type": _VIDEO_PROCESSOR, **frames}
+        return found
 
     def _video_length(self, frames: int) -> int:
         """Tokens of a video: the pooled frames and one newline at the end."""
