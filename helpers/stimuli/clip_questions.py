@@ -1,8 +1,9 @@
 """Questions about clips, in the wording that real video VLMs are asked, and their answers.
 
-Whoever is asked when an object appears may think of its first frame or of its last. So a
-question is asked only where both readings give the same answer; that also makes the answer for
-the reversed clip the opposite one.
+Whoever is asked when an object appears may think of its first frame or of its last. So one
+object is compared with another only where both readings give the same answer; that also makes
+the answer for the reversed clip the opposite one. "At the beginning or the end" goes by the
+object's middle frame.
 """
 
 from collections.abc import Callable

@@ -37,10 +37,12 @@ def clips(
             ``"still"`` clips, where time or place is not the object's own, the pair is.
 
     Raises:
-        ValueError: if the count is not positive or the kind unknown.
+        ValueError: if a count is not positive, or the kind unknown.
     """
     if count < 1:
         raise ValueError(f"asked for {count} clips; ask for at least one")
+    if not 1 <= objects[0] <= objects[1]:
+        raise ValueError(f"from {objects[0]} to {objects[1]} objects; ask for at least one")
     if kind not in _KINDS:
         raise ValueError(f"unknown kind of clip {kind!r}; there are: {', '.join(_KINDS)}")
     generator = np.random.default_rng(seed)
