@@ -429,7 +429,8 @@ def beside_random(
             for turn in range(seeds if each is None else each):
                 seed = (case.labels["scene"] + turn) % seeds
                 # A case's draws are its own, whatever else is in the table.
-                number = [seed, case.labels["scene"], *f"{arm} {case.kind}".encode()]
+                words = [seed, case.labels["scene"], *f"{arm} {case.kind}".encode()]
+                number = np.array(words, np.uint32)
                 state = int(np.random.SeedSequence(number).generate_state(1)[0])
                 generator = torch.Generator().manual_seed(state)
                 noise = [random_direction(vector, generator) for vector in vectors]
@@ -452,8 +453,8 @@ def measure(
 
     Args:
         vlm: the model.
-        count: held-out scenes of each trial, and of plain questions about conflict scenes; a
-            quarter of it for those about independent ones.
+        count: held-out scenes of each trial, and of plain questions about independent and about
+            conflict scenes.
         seed: draws everything.
         choosing: other held-out scenes, to choose blocks with; nearness is read off twice as many.
         pairs, partners: of :func:`helpers.trials.extract_ids`.
@@ -469,8 +470,8 @@ def measure(
     judged = cases_of(vlm, asked_scenes("tied", count, seed + 2))
     table = trial(vlm, judged, beside_random(vlm, aims, blocks, seeds), save_to)
     beliefs = [table[table["arm"] == "none"].assign(scenes="tied")]
-    for scenes, fewer in (("independent", 4), ("conflict", 1)):
-        beliefs.append(ask_about(vlm, scenes, count // fewer, seed + 2, save_to))
+    for scenes in ("independent", "conflict"):
+        beliefs.append(ask_about(vlm, scenes, count, seed + 2, save_to))
     site = vlm.resid_post(blocks["row axis", "front_behind"])
     parts = [
         (row_axes(ids["front_behind"], noun, site), near.each("front_behind", noun, site))

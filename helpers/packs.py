@@ -63,12 +63,22 @@ class Pack:
         for index, prompt in enumerate(prompts):
             groups.setdefault(image_key(vlm, prompt) if together else index, []).append(index)
         ordered = [sorted(group, key=lambda i: -len(prompts[i])) for group in groups.values()]
-        return cls(
-            tuple(prompts),
-            tuple(group[0] for group in ordered),
-            tuple(tuple(group[1:]) for group in ordered),
-            min(starts),
-        )
+        leaders = tuple(group[0] for group in ordered)
+        followers = tuple(tuple(group[1:]) for group in ordered)
+        pack = cls(tuple(prompts), leaders, followers, min(starts))
+        return pack if pack._pays else pack._taken_apart()
+
+    @property
+    def _pays(self) -> bool:
+        """Whether rows, equally many for each image, are fewer tokens than the passes they save."""
+        longest = max(map(len, self.prompts))
+        in_rows = len(self.leaders) * self.rows * (longest - self.start)
+        return in_rows <= (len(self.prompts) - len(self.leaders)) * longest
+
+    def _taken_apart(self) -> "Pack":
+        """Every prompt by itself."""
+        count = len(self.prompts)
+        return Pack(self.prompts, tuple(range(count)), ((),) * count, self.start)
 
     @property
     def rows(self) -> int:

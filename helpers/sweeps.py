@@ -201,35 +201,62 @@ def sweep(
         ValueError: if there are no jobs, an edit cannot be made, or the budget is too small for
             one row (before anything runs).
     """
-    jobs = _checked(vlm, jobs)
+    return _sweep(vlm, _checked(vlm, jobs), answers, budget, save_to, progress)
+
+
+def _sweep(
+    vlm: HookedVLM,
+    jobs: Sequence[Job],
+    answers: Sequence[str],
+    budget: int,
+    save_to: str | Path | None,
+    progress: bool,
+    ready: CleanRun | None = None,
+) -> pd.DataFrame:
+    """A sweep of checked jobs; those without edits may be about prompts that are ``ready``."""
     forms = answer_forms(vlm, jobs[0].prompt, answers)
     batches = _plan(vlm, jobs, budget)
     store = _Store(save_to, vlm, jobs, answers) if save_to else None
     tables = store.load() if store else []
     done = {index for table in tables for index in table.index}
     bar = tqdm(total=len(jobs), initial=len(done), desc="sweep", disable=not progress, leave=False)
+
+    def note(indices: list[int], logits: torch.Tensor) -> None:
+        part = [jobs[index] for index in indices]
+
+        def rest(form: tuple[int, ...], rows: list[int]) -> torch.Tensor:
+            return _rest_of_form(vlm, [part[row] for row in rows], form)
+
+        table = read_beliefs([job.prompt.question for job in part], forms, logits, rest)
+        table.index = indices
+        tables.append(table)
+        if store:
+            store.add(table)
+        bar.update(len(indices))
+
     with bar, torch.no_grad():
+        known = _known(jobs, done, ready)
+        if known:
+            note(list(known), ready.logits[list(known.values())])
         for batch in batches:
             for group in batch.groups:
-                group.members = [index for index in group.members if index not in done]
+                group.members = [i for i in group.members if i not in done and i not in known]
             batch.groups = [group for group in batch.groups if group.members]
-            if not batch.groups:
-                continue
-            for indices, logits in _run(vlm, batch, jobs):
-                part = [jobs[index] for index in indices]
-                questions = [job.prompt.question for job in part]
-
-                def rest(form: tuple[int, ...], rows: list[int], part: list[Job] = part):
-                    return _rest_of_form(vlm, [part[row] for row in rows], form)
-
-                table = read_beliefs(questions, forms, logits, rest)
-                table.index = indices
-                tables.append(table)
-                if store:
-                    store.add(table)
-                bar.update(len(indices))
+            if batch.groups:
+                for indices, logits in _run(vlm, batch, jobs):
+                    note(indices, logits)
     labels = pd.DataFrame([job.labels for job in jobs])
     return pd.concat([labels, pd.concat(tables).sort_index()], axis=1)
+
+
+def _known(jobs: Sequence[Job], done: set[int], ready: CleanRun | None) -> dict[int, int]:
+    """From jobs that a clean run has answered, and no table has yet, to their rows in it."""
+    rows = {id(prompt): row for row, prompt in enumerate(ready.prompts)} if ready else {}
+    return {
+        index: rows[id(job.prompt)]
+        for index, job in enumerate(jobs)
+        if not job.edits and id(job.prompt) in rows and index not in done
+    }
 
 
 class _Store:
@@ -394,7 +421,7 @@ def _swap_some(
                 labels = {"prompt": index, "site": site, "layer": int(site.split(".")[1])}
                 edit = Edit(site, where, vectors, replace=True)
                 jobs.append(Job(prompts[index], (edit,), labels | {"group": group}))
-    table = sweep(vlm, jobs, answers, budget, save_to, progress=False)
+    table = _sweep(vlm, _checked(vlm, jobs), answers, budget, save_to, False, sources)
     odds = table[table["site"].isna()].pivot(index="prompt", columns="group", values="log_odds")
     table = table[table["site"].notna()].join(odds, on="prompt")
     table = table.rename(columns={"log_odds": "patched"}).astype({"layer": int})

@@ -835,7 +835,7 @@ for (name, kind, axis), table in tables.items():
     if (kind, axis) == conditions[0]:
         layer, value = found[name]
     else:  # clutter never repeats itself: there, many scenes for the question of the chapter
-        count = MANY if (kind, axis) == ("clutter", "column") else MANY // 4
+        count = MANY if (kind, axis) == ("clutter", "column") else max(2, MANY // 8)
         layer, value = best_block(name, table, kind, axis, count)
     rows.append({"model": name, "scenes": kind, "axis": axis, "block": layer}
                 | value._asdict())  # fmt: skip

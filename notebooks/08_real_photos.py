@@ -979,7 +979,7 @@ glue("ch8_two_blocks", "the same block" if same else "another block")
 # Every second photo gets other doses besides, for the section after this.
 
 # %%
-SEEDS = {"random": 2 if SMALL else 5, "shuffled IDs": 2, "orthogonal axis": 1,
+SEEDS = {"random": 2 if SMALL else 3, "shuffled IDs": 2, "orthogonal axis": 1,
          "random in ID subspace": 1}  # fmt: skip
 DOSES = (0.5, 1.0, 2.0) if SMALL else (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 CURVE = {dose: {"random": place % 2} for place, dose in enumerate(DOSES)}

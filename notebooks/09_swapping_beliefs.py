@@ -86,15 +86,23 @@ KINDS = {"left_right": "left/right", "above_below": "above/below"}
 #
 # Each picture gets one question, about columns or about rows. Every second picture is asked
 # about with the two nouns exchanged. So one picture is one sample, and both orders are there.
+# No question about a picture comes twice, in any set.
 
 # %%
-def scenes_for(vlm, count, seed):
-    """One question about each of `count` held-out scenes, by picture and question."""
+def scenes_for(vlm, count, seed, asked):
+    """One question about each of `count` held-out scenes, by picture and question.
+
+    `asked` remembers what was asked: on a grid the same picture comes again and again.
+    """
     cases = []
     for pictures, kind in itertools.product(("grid", "clutter"), KINDS):
         rng, found = np.random.default_rng([seed, len(cases)]), 0
         while found < count:
             scene = sample_scene(rng, pictures, held_out=True)
+            question = kind, frozenset(scene.objects), scene.names[found % 2]
+            if question in asked:
+                continue
+            asked.add(question)
             labels = {"pictures": pictures, "scene": f"{pictures} {kind} {found}"}
             some = trials.scene_cases(vlm, [scene], kind, [found % 2], **labels)
             found += len(some)  # 0 if the two are too close to tell
@@ -123,10 +131,10 @@ SIZES = {YES: (2, 4, COUNT) if SMALL else (18, 128, len(data.photos)),
          NO: (2, 4, 0) if SMALL else (8, 125, 0)}  # fmt: skip
 SETS = {}  # (model, set) -> cases, with the log-odds before any edit
 for name, vlm in MODELS.items():
-    choose, judge, shown = SIZES[name]
+    (choose, judge, shown), asked = SIZES[name], set()
     for what, cases in {
-        "choosing": scenes_for(vlm, choose, SEED + 1),
-        "scenes": scenes_for(vlm, judge, SEED + 2),
+        "choosing": scenes_for(vlm, choose, SEED + 1, asked),
+        "scenes": scenes_for(vlm, judge, SEED + 2, asked),
         "photos": photos_for(vlm, data.photos[:shown]),
     }.items():
         SETS[name, what] = trials.with_beliefs(vlm, cases, CACHE) if cases else []
@@ -651,8 +659,7 @@ def ours(name, number, case, states):
 # %%
 replay = {}
 for name in LIVE:
-    # Of the control's scenes, every fourth.
-    cases = going_on(name, "scenes")[:: 1 if name == YES else 4]
+    cases = going_on(name, "scenes")
     states, jobs = states_at_nouns(name, cases), []
     for number, case in enumerate(cases):
         jobs += theirs(name, number, case, states)
@@ -826,7 +833,7 @@ for short, arm in TWO.items():
 # %%
 photo_replay = None
 if here and going_on(YES, "photos"):
-    cases = going_on(YES, "photos")[::2]  # every second photo is enough
+    cases = going_on(YES, "photos")
     states, jobs = states_at_nouns(YES, cases), []
     for number, case in enumerate(cases):
         jobs += theirs(YES, number, case, states, BEST[YES])

@@ -113,7 +113,7 @@ figure = plots.show_scenes(pictures, titles, columns=3)
 # exchanged, so that neither answer is right more often.
 
 # %%
-FEWER = (COUNT, 12, COUNT) if SMALL else (COUNT // 4, COUNT // 4, COUNT)
+FEWER = (COUNT, 12, COUNT) if SMALL else (COUNT // 4, COUNT, COUNT)
 beliefs = {
     kind: depth.ask_about(VLM, kind, count, SEED + 2, CACHE)
     for kind, count in zip(depth.SCENES, FEWER, strict=True)
@@ -342,7 +342,7 @@ CONTROLS = {"shuffled IDs": 2, "orthogonal axis": 1, "random in ID subspace": 2}
 
 
 def all_pushes(case):
-    for arm, each in (("row axis", 3), ("nearness", 1)):
+    for arm, each in (("row axis", 2), ("nearness", 1)):
         # Ten random seeds, of which scenes take some in turns.
         one = {arm: AIMS[arm]}
         yield from depth.beside_random(VLM, one, BLOCKS, 10, each)(case)

@@ -113,9 +113,10 @@ def shrunk(drawn):
 
 
 def ask_photos(vlm, count):
-    folder = Path(f"../_build/photos/{count}-seed-{SEED}")
-    photos.write_photos(folder, count, seed=SEED, progress=False)
-    some = [photo.squared() for photo in coco_spatial.load(folder).photos]
+    many = 32 if SMALL else 500  # a set that other chapters have, too
+    folder = Path(f"../_build/photos/{many}-seed-{SEED}")
+    photos.write_photos(folder, many, seed=SEED, progress=False)
+    some = [photo.squared() for photo in coco_spatial.load(folder).photos[:count]]
     asked = trials.photo_cases(vlm, some, orders=(0,), set="photos")
     size = (PIXELS, PIXELS)  # one size, so that all have the same patches
     asked = [replace(case, prompt=vlm.prompt(case.prompt.image.resize(size),
@@ -438,11 +439,11 @@ ch12.check_blur_effect(blur_effect)
 
 # %% [markdown]
 # Use the set of small objects, in which the model is often right and often wrong. Of each
-# question, blur the object that is named first, and eight boxes of the same size that touch
+# question, blur the object that is named first, and five boxes of the same size that touch
 # neither named object.
 
 # %%
-BOXES = 8
+BOXES = 5
 
 
 def box_of(scene, word):

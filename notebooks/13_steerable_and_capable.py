@@ -279,13 +279,20 @@ SIZES = {"choose": 2, "answers": 6, "steer": 6} if SMALL else {
     "choose": 10, "answers": 125, "steer": 125}  # fmt: skip
 
 
-def draw_cases(vlm, count, seed):
-    """One question about each of `count` scenes for each kind of picture and question."""
+def draw_cases(vlm, count, seed, told):
+    """One question about each of `count` scenes for each kind of picture and question.
+
+    `told` remembers what was asked: on a grid the same picture comes again and again.
+    """
     cases = []
     for pictures, kind in itertools.product(("grid", "clutter"), KINDS):
         rng, found = np.random.default_rng([seed, len(cases)]), 0
         while found < count:
             scene = sample_scene(rng, pictures, held_out=True)
+            question = kind, frozenset(scene.objects), scene.names[found % 2]
+            if question in told:
+                continue
+            told.add(question)
             labels = {"scene": f"{pictures} {kind} {found}", "found": found}
             some = trials.scene_cases(vlm, [scene], kind, [found % 2], **labels)
             found += len(some)  # 0 if the two are too close to tell
@@ -302,7 +309,8 @@ def sets_for(vlm):
     probe = vlm.prompt(scene.render(), "Is the frog to the left or right of the camel?")
     key = str(Fingerprint(vlm.family.name, probe.tokens).add(*probe.inputs.values()))
     if key not in DRAWN:
-        DRAWN[key] = {what: draw_cases(vlm, count, SEED + 10 * number)
+        told = set()
+        DRAWN[key] = {what: draw_cases(vlm, count, SEED + 10 * number, told)
                       for number, (what, count) in enumerate(SIZES.items())}  # fmt: skip
     return DRAWN[key]
 

@@ -60,8 +60,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from helpers import geometry, plots, stats, trials
+from helpers import Job, geometry, plots, stats, trials
 from helpers.exercises import ch14
+from helpers.fingerprint import Fingerprint
 from helpers.reading import read_states
 from helpers.report import Told, glue, keep, open_models, percent
 from helpers.stimuli import coco_spatial, photos
@@ -101,8 +102,8 @@ glue("ch14_weak", EARLY)
 
 # %%
 KINDS = lessons.KINDS  # left/right and above/below
-COUNT = {"validation": 12 if SMALL else 100, "test": 8 if SMALL else 500,
-         "map": 12 if SMALL else 160, "photos": 4 if SMALL else 128}  # fmt: skip
+COUNT = {"validation": 12 if SMALL else 60, "test": 8 if SMALL else 500,
+         "map": 12 if SMALL else 160, "photos": 4 if SMALL else 96}  # fmt: skip
 
 
 def photo_cases(vlm):
@@ -113,11 +114,24 @@ def photo_cases(vlm):
             for number, photo in enumerate(some)]  # fmt: skip
 
 
+def asks_like(vlm):
+    """A name for how a model is asked. Models of one name can share their questions."""
+    scene = lessons.MIX.draw(np.random.default_rng(SEED))
+    probe = vlm.prompt(scene.render(), "Is the frog to the left or right of the camel?")
+    return str(Fingerprint(vlm.family.name, probe.tokens).add(*probe.inputs.values()))
+
+
+DRAWN = {}
+
+
 def draw_sets(vlm):
     """Questions by which to watch, to test, and to look at maps."""
-    found = {name: lessons.held_out_cases(vlm, COUNT[name], SEED + number)
-             for number, name in enumerate(("validation", "test", "map"), 1)}  # fmt: skip
-    return found | {"photos": photo_cases(vlm)}
+    key = asks_like(vlm)
+    if key not in DRAWN:
+        found = {name: lessons.held_out_cases(vlm, COUNT[name], SEED + number)
+                 for number, name in enumerate(("validation", "test", "map"), 1)}  # fmt: skip
+        DRAWN[key] = found | {"photos": photo_cases(vlm)}
+    return dict(DRAWN[key])
 
 
 # %%
@@ -426,18 +440,22 @@ PLANS = {
 }  # fmt: skip
 
 # %%
+ALIKE = {asks_like(vlm): pupil for pupil, vlm in PUPILS.items()}
+
+
 @lru_cache(maxsize=max(STEPS.values()) if OURS else 1)
-def questions_of(pupil, seed, step):
-    """The questions of a step; small pictures are kept for the next arm."""
+def questions_of(alike, seed, step):
+    """The questions of a step; small pictures are kept for the next arm and pupil."""
+    pupil = ALIKE[alike]  # plans differ in steps and rates, and not in what is drawn
     return lessons.draw_cases(PUPILS[pupil], PLANS[pupil], SEED + seed, step)
 
 
 LESSONS = {}
-for pupil, seed, arm in itertools.product(ABLE, SEEDS, ARMS):
+for seed, pupil, arm in itertools.product(SEEDS, ABLE, ARMS):
     judge = lessons.judge_by(SETS[pupil]["validation"])
     lesson = teach(PUPILS[pupil], TEACHERS[pupil], arm, SEED + seed, PLANS[pupil], judge,
                    folder=CACHE, progress=False, before=FIRST[pupil],
-                   draw=partial(questions_of, pupil, seed))  # fmt: skip
+                   draw=partial(questions_of, asks_like(PUPILS[pupil]), seed))  # fmt: skip
     LESSONS[pupil, arm, seed] = lesson
     if pupil == "beginner":  # chapter 13 steers these
         folder = Path("../_build/taught") / (EARLY + ("-small" if SMALL else ""))
@@ -686,13 +704,15 @@ FEW = {"pairs": 2 if SMALL else 4, "partners": 1}
 
 def steered(vlm, ids, site, cases):
     """Share of beliefs swapped by the model's own IDs, and by random vectors as long."""
-    cases = trials.with_beliefs(vlm, cases)
     jobs = []
-    for case in cases:
+    for number, case in enumerate(cases):
+        jobs.append(Job(case.prompt, (), case.labels | {"arm": "none", "number": number}))
         made = trials.arms(case, ids[case.kind], site, trials.mirrored(case), {"random": 1})
-        jobs += [trials.steering_job(case, site, vectors, arm=arm)
+        jobs += [trials.steering_job(case, site, vectors, arm=arm, number=number)
                  for (arm, _), vectors in made.items()]  # fmt: skip
     table = trials.run(vlm, jobs)
+    before = table[table["arm"] == "none"].set_index("number")["log_odds"]
+    table["swapped"] = table["log_odds"] * table["number"].map(before) < 0
     return table.groupby("arm")["swapped"].mean()
 
 

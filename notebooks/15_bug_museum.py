@@ -98,6 +98,7 @@ def draw(count, seed):
     """Held-out scenes that have an answer: on white and cluttered in turn."""
     kinds = [draw_scenes(count, seed, k, held_out=True) for k in ("grid", "clutter")]
     every = [scene for both in zip(*kinds, strict=True) for scene in both]
+    every = dict.fromkeys(every)  # on a grid, the same scene may come again
     return [s for s in every if questions.left_right(s, *s.names[:2])][:count]
 
 
@@ -933,7 +934,7 @@ ch15.check_steerability(steerability)
 # failed on the way.)
 
 # %%
-BLURRED = 8 if SMALL else 80
+BLURRED = 8 if SMALL else 120
 
 
 def blur(picture, x, y, size):

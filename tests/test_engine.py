@@ -11,6 +11,7 @@ from helpers import Edit, Job, mirror_swap, steer, sweep
 from helpers.beliefs import beliefs
 from helpers.engine import CleanRun, depth_of
 from helpers.interventions import as_hooks
+from helpers.packs import Pack
 from helpers.reading import read_states
 from helpers.sweeps import replies
 
@@ -274,6 +275,19 @@ def test_an_image_runs_once_for_all_its_questions(vlm, about_two_images):
     assert images_encoded(vlm, lambda: read_states(vlm, prompts, where, vlm.hook_names)) == 2
 
 
+def test_rows_that_would_cost_more_than_they_save_are_not_made(vlm):
+    pictures = [Image.new("RGB", (112, 112), (9 * n, 0, 0)) for n in (*range(16), 15)]
+    prompts = vlm.prompt(pictures, "Is the frog to the left or right of the teapot?")
+    # One picture of sixteen comes twice, and there would be a row for each.
+    assert Pack.of(vlm, prompts, prompts[0].last).rows == 0
+    pack = Pack.of(vlm, prompts[-2:], prompts[0].last)
+    assert pack.rows == 1 and pack.leaders == (0,)
+    states = read_states(vlm, prompts, [[p.last] for p in prompts], vlm.hook_names[-1:])
+    alone = read_states(vlm, prompts[:1], [[prompts[0].last]], vlm.hook_names[-1:])
+    assert torch.allclose(states[:, :1], alone, **EXACT)
+    assert torch.allclose(states[:, -2], states[:, -1], **EXACT)
+
+
 def test_sweeps_over_questions_about_one_image_give_naive_beliefs(vlm, about_two_images):
     jobs = [job for job in mixed_jobs(vlm, about_two_images) if job.labels["layer"] != -1]
     jobs += [Job(prompt, (), {"layer": -1}) for prompt in about_two_images]
@@ -370,6 +384,11 @@ def test_mirror_swaps_equal_swaps_by_hand(vlm, asked):
         "text": [p.text_positions for p in asked],
         "last token": [[p.last] for p in asked],
     }
+    texts = {name: groups[name] for name in ("text", "last token")}
+    work = images_encoded(
+        vlm, lambda: mirror_swap(vlm, asked, others, texts, ANSWERS, progress=False)
+    )
+    assert work == 2 * len(asked)  # each of the two pictures once
     table = mirror_swap(vlm, asked, others, groups, ANSWERS, progress=False)
     assert len(table) == 3 * 3 * vlm.n_layers
     for row in table.itertuples():

@@ -113,7 +113,7 @@ def test_ids_that_were_kept_are_read_and_not_run_again(vlm, tmp_path, monkeypatc
     pairs = [("frog", "camel")]
     first = SpatialIDs.extract_each(vlm, pairs, wanted, **options)
     assert len(list((tmp_path / "deep").glob("*.safetensors"))) == 2
-    monkeypatch.setattr("helpers.ids.read_states", lambda *_: pytest.fail("it ran again"))
+    monkeypatch.setattr("helpers.extraction.read_states", lambda *_: pytest.fail("it ran again"))
     for one, other in zip(
         first, SpatialIDs.extract_each(vlm, pairs, wanted, **options), strict=True
     ):

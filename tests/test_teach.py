@@ -190,6 +190,9 @@ def test_teaching_lowers_the_loss(vlm, teacher):
 
 def test_what_is_known_is_not_judged_again(vlm, teacher):
     cases = module.held_out_cases(vlm, 8, 1)
+    many = module.held_out_cases(vlm, 200, 1)
+    shown = {(case.prompt.image.tobytes(), case.prompt.question) for case in many}
+    assert len(shown) == len(many) == 200  # no question about a picture comes twice
     judge, times = module.judge_by(cases), []
     known = judge(vlm)
     found = teach(
