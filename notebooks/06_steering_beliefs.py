@@ -151,21 +151,25 @@ def mirrored(place, axis):
 
 
 # %%
-def askable(kind, axis, count, seed):
-    """Held-out scenes whose first two objects can be compared, with both questions."""
+def askable(kind, axis, count, seed, seen):
+    """Held-out scenes whose first two objects can be compared, with both questions.
+
+    None that was seen before: on a grid, the same picture comes again and again.
+    """
     ask = getattr(questions, AXES[axis])
     for scene in draw_scenes(5 * count, seed, kind, held_out=True):
         one, other = scene.names[:2]
         asked = ask(scene, one, other), ask(scene, other, one)
-        if None not in asked:
+        if None not in asked and (axis, frozenset(scene.objects)) not in seen:
+            seen.add((axis, frozenset(scene.objects)))
             yield scene, asked
 
 
-def draw_cases(vlm, count, seed, orders=(0, 1)):
+def draw_cases(vlm, count, seed, seen, orders=(0, 1)):
     """Cases about `count` scenes for each kind of scene and each axis."""
     cases = []
     for kind, axis in itertools.product(("grid", "clutter"), AXES):
-        found = itertools.islice(askable(kind, axis, count, seed), count)
+        found = itertools.islice(askable(kind, axis, count, seed, seen), count)
         for number, (scene, asked) in enumerate(found):
             for order in orders:
                 prompt = vlm.prompt(scene.render(), asked[order].text)
@@ -180,12 +184,13 @@ def draw_cases(vlm, count, seed, orders=(0, 1)):
 
 # %%
 CHOOSE, REPORT = (2, 3) if SMALL else (28, 24)
-choosing = {n: draw_cases(v, CHOOSE, SEED + 1, [0]) for n, v in MODELS.items()}
-judging = {n: draw_cases(v, REPORT, SEED + 2) for n, v in MODELS.items()}
+SEEN = {name: set() for name in MODELS}
+choosing = {n: draw_cases(v, CHOOSE, SEED + 1, SEEN[n], [0]) for n, v in MODELS.items()}
+judging = {n: draw_cases(v, REPORT, SEED + 2, SEEN[n]) for n, v in MODELS.items()}
 print(len(choosing[YES]), "cases to choose with,", len(judging[YES]), "to judge by")
 
 # %% [markdown]
-# Two separate sets: block and dose will be chosen on the one, and every number you will
+# Two separate sets, and no picture twice: block and dose will be chosen on the one, and every number you will
 # quote comes from the other.
 #
 # ## One image, every block

@@ -200,12 +200,16 @@ def make_case(vlm, scene, axis, question, labels):
 
 # %%
 def askable(kind, axis, count, seed):
-    """Held-out scenes whose first two objects can be compared, with both questions."""
-    ask = getattr(questions, AXES[axis])
-    for scene in draw_scenes(3 * count, seed, kind, held_out=True):
+    """Held-out scenes whose first two objects can be compared, with both questions.
+
+    No picture twice: on a grid, the same one comes again and again.
+    """
+    ask, seen = getattr(questions, AXES[axis]), set()
+    for scene in draw_scenes(5 * count, seed, kind, held_out=True):
         one, other = scene.names[:2]
         asked = ask(scene, one, other), ask(scene, other, one)
-        if None not in asked:
+        if None not in asked and frozenset(scene.objects) not in seen:
+            seen.add(frozenset(scene.objects))
             yield scene, asked
 
 
