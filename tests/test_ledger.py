@@ -49,8 +49,10 @@ def results_for(claims, folder: Path) -> Path:
         made = interval(value, value - 0.1, value + 0.1, 500 + number)
         made = {"text": {"value": "in words"}, "depth": {"value": 4}}.get(unit, made)
         chapters.setdefault(source["chapter"], {})[source["number"]] = made
+    video = {s["chapter"] for one in claims if one.get("video") for s in sources(one).values()}
     for chapter, numbers in chapters.items():
-        write(folder / "tiny-llava", chapter, numbers)
+        model = "tiny-video" if chapter in video else "tiny-llava"
+        write(folder / model, chapter, numbers, model)
     return folder
 
 
@@ -171,13 +173,17 @@ def test_rows_show_what_the_results_hold(results):
     assert list(rows) == [claim["id"] for claim in CLAIMS]
     for claim, row in zip(CLAIMS, rows.values(), strict=True):
         assert row.keys() >= KEYS and row["verdict"] in ledger.VERDICTS
-        if "ours" not in claim:
-            assert row["ours"] is row["n"] is row["notebook"] is None
-            assert row["verdict"] == "not testable here" and "Part Five" in row["because"]
-            continue
-        assert_from_results(claim, row, results / "tiny-llava")
-        assert (row["seed"], row["model"], row["small"]) == (7, "tiny-llava", False)
+        model = "tiny-video" if claim.get("video") else "tiny-llava"
+        assert_from_results(claim, row, results / model)
+        assert (row["seed"], row["model"], row["small"]) == (7, model, False)
     assert json.loads(json.dumps(list(rows.values()))) is not None
+
+
+def test_a_claim_that_no_chapter_tests_says_so(results):
+    claim = {key: CLAIMS[0][key] for key in ("id", "figure", "title", "claim", "paper")}
+    row = rows_of(results, [claim | {"untested": "Nobody has looked."}])[claim["id"]]
+    assert row["ours"] is row["n"] is row["notebook"] is None
+    assert (row["verdict"], row["because"]) == ("not testable here", "Nobody has looked.")
 
 
 def assert_from_results(claim, row, folder: Path) -> None:
