@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
+from helpers.extraction import frame_pixels
 from helpers.hooks import HookedVLM
 from helpers.loading import load_vlm
 from helpers.stimuli import clip_questions
@@ -27,7 +28,7 @@ from helpers.stimuli.split import is_held_out_pair
 from helpers.training import mechanism
 from helpers.training.gates import is_right, summarised
 
-COUNT = 1000
+COUNT = 600
 BATCH = 32
 
 #: Kinds of questions and the kinds of clips on which they are measured.
@@ -91,7 +92,10 @@ def answers(vlm: HookedVLM, clips: list[Clip], texts: list[str]) -> list[str]:
     ]
     prompts = vlm.processor.apply_chat_template(messages, add_generation_prompt=True)
     inputs = vlm.processor(
-        videos=[clip.render() for clip in clips], text=prompts, padding=True, return_tensors="pt"
+        videos=[clip.render(frame_pixels(vlm)) for clip in clips],
+        text=prompts,
+        padding=True,
+        return_tensors="pt",
     ).to(vlm.device, vlm.dtype)
     output = vlm.model.generate(**inputs, max_new_tokens=12, do_sample=False)
     new = output[:, inputs["input_ids"].shape[1] :]
