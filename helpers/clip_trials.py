@@ -6,25 +6,29 @@ What :mod:`helpers.trials` does with places: the same cases, controls and runs.
 import itertools
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from helpers import geometry
 from helpers.extraction import frame_pixels
 from helpers.hooks import HookedVLM
 from helpers.ids import SpatialIDs
-from helpers.interventions import random_in_subspace, with_norm_of
+from helpers.interventions import Job, random_in_subspace, with_norm_of
 from helpers.prompts import Video
 from helpers.stimuli import clip_questions
+from helpers.stimuli.clip_sampling import compose
 from helpers.stimuli.clips import Clip
 from helpers.stimuli.questions import Question
 from helpers.stimuli.split import is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 from helpers.temporal import TemporalIDs
-from helpers.trials import RANK, Case, NounIDs, Place, arms, in_cells, make_case
+from helpers.trials import RANK, Case, NounIDs, Place, arms, in_cells, make_case, run
 
 #: How a question of each kind is asked about two objects of a clip.
 ASK: dict[str, Callable[[Clip, str, str], Question | None]] = {
@@ -197,6 +201,11 @@ def arms_in_time(
         found[TIME_CONTROLS[3], seed] = [
             vector * (-1) ** (seed + noun) for noun, vector in enumerate(across)
         ]
+    # An object in the middle of the clip is sent nowhere: nor is it by any control (not 0 / 0).
+    found = {
+        key: [one if vector.any() else vector for one, vector in zip(arm, vectors, strict=True)]
+        for key, arm in found.items()
+    }
     return {("temporal IDs", 0): vectors, **found}
 
 
@@ -215,3 +224,56 @@ def across_the_picture(
         with_norm_of(own.axes(site).column, vector)
         for own, vector in zip(ids, vectors, strict=True)
     ]
+
+
+def retimed(clip: Clip, name: str, frame: int) -> Clip:
+    """The clip with one object in another frame, and in that alone: what steering pretends."""
+    tracks = [
+        {frame: clip.path(one)[0]}
+        if one == name
+        else dict(zip(clip.when(one), clip.path(one), strict=True))
+        for one in clip.names
+    ]
+    return compose(tracks, clip.frames[0].background, len(clip))
+
+
+def turned(ids: TemporalIDs, seed: int) -> TemporalIDs:
+    """The same timeline, all of it turned alike in a random way: its distances are kept."""
+    generator = torch.Generator().manual_seed(seed)
+    width = ids.vectors.shape[-1]
+    turn = torch.linalg.qr(torch.randn(width, width, generator=generator)).Q
+    return replace(ids, vectors=ids.vectors @ turn)
+
+
+def outcomes(
+    vlm: HookedVLM, cases: Sequence[Case], edits: Sequence[Job], save_to: str | Path | None = None
+) -> pd.DataFrame:
+    """Run every case as it is (arm "no edit") and under the edits, in one go.
+
+    As :func:`helpers.trials.run` on cases whose beliefs were read, without reading them twice.
+
+    Args:
+        vlm: the model.
+        cases: each with a label ``scene`` of its own.
+        edits: jobs about these cases.
+        save_to: a folder that keeps what is done.
+
+    Returns:
+        A row for each case and edit, with ``before``, ``right``, ``after``, ``change`` and
+        ``swapped``.
+
+    Raises:
+        ValueError: if there are no cases, or two of them have the same label ``scene``.
+    """
+    scenes = [case.labels["scene"] for case in cases]
+    if len(set(scenes)) < len(scenes):
+        raise ValueError("two cases have the same label 'scene': their beliefs would be mixed up")
+    plain = [Job(case.prompt, (), case.labels | {"arm": "no edit"}) for case in cases]
+    table = run(vlm, [*plain, *edits], save_to)
+    odds = table[table["arm"] == "no edit"].set_index("scene")["log_odds"]
+    table["before"] = table["scene"].map(odds)
+    table["right"] = table["before"] * table["toward"] < 0
+    table["after"] = table["log_odds"] * table["toward"]
+    table["change"] = table["after"] - table["before"] * table["toward"]
+    table["swapped"] = table["log_odds"] * table["before"] < 0
+    return table

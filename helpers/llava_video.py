@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
@@ -193,11 +194,17 @@ class FramesProcessor(LlavaOnevisionProcessor):
     def _frames(self, frames: list[Any]) -> torch.Tensor:
         """The frames as ``[frames, 3, height, width]``."""
         size = self.image_processor.size
+        # A picture that is shown again and again is prepared once.
+        keys = [(np.shape(frame), np.asarray(frame).tobytes()) for frame in frames]
+        different = dict(zip(keys, frames, strict=True))
+        number = {key: index for index, key in enumerate(different)}
         # The first of an image's tiles shows it whole. One more is the fewest that can be asked.
         tiles = self.image_processor(
-            frames, image_grid_pinpoints=[[size["height"], size["width"]]], return_tensors="pt"
+            list(different.values()),
+            image_grid_pinpoints=[[size["height"], size["width"]]],
+            return_tensors="pt",
         )
-        return tiles["pixel_values"][:, 0]
+        return tiles["pixel_values"][[number[key] for key in keys], 0]
 
     def to_dict(self) -> dict[str, Any]:
         """What is saved: transformers reads it as LLaVA-OneVision's own, beside torchvision."""

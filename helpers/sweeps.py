@@ -345,7 +345,7 @@ def mirror_swap(
     prompts: Sequence[Prompt],
     mirrored: Sequence[Prompt],
     groups: dict[str, Sequence[Sequence[int]]],
-    answers: Sequence[str],
+    answers: Sequence[str] | Sequence[tuple[str, str]],
     sites: Sequence[str] | None = None,
     budget: int = BUDGET,
     save_to: str | Path | None = None,
@@ -358,7 +358,8 @@ def mirror_swap(
         prompts: the clean prompts.
         mirrored: the same questions about the mirrored (or recoloured) images.
         groups: name of a group to its positions in every prompt.
-        answers: the two answers that the belief is read from.
+        answers: the two answers that the belief is read from, or a pair of them for each prompt:
+            questions of several kinds about the same image or video share its passes.
         sites: by default the stream after every block.
         budget: bytes that a batch may take beside the model.
         save_to: a folder that keeps what is done, as in :func:`sweep`.
@@ -401,7 +402,7 @@ def _swap_some(
     prompts: Sequence[Prompt],
     mirrored: Sequence[Prompt],
     groups: dict[str, Sequence[Sequence[int]]],
-    answers: Sequence[str],
+    answers: Sequence[str] | Sequence[tuple[str, str]],
     sites: Sequence[str],
     budget: int,
     save_to: str | Path | None,
@@ -421,7 +422,17 @@ def _swap_some(
                 labels = {"prompt": index, "site": site, "layer": int(site.split(".")[1])}
                 edit = Edit(site, where, vectors, replace=True)
                 jobs.append(Job(prompts[index], (edit,), labels | {"group": group}))
-    table = _sweep(vlm, _checked(vlm, jobs), answers, budget, save_to, False, sources)
+    pairs = [answers] * len(prompts) if isinstance(answers[0], str) else answers
+    words = tuple(dict.fromkeys(word for pair in pairs for word in pair))
+    table = _sweep(vlm, _checked(vlm, jobs), words, budget, save_to, False, sources)
+    if len(words) > 2:
+        one, other = zip(*(pairs[index] for index in table["prompt"]), strict=True)
+        scores = table[[f"log_prob_{word}" for word in words]].to_numpy()
+        rows = range(len(table))
+        table["log_odds"] = (
+            scores[rows, [words.index(word) for word in one]]
+            - scores[rows, [words.index(word) for word in other]]
+        )
     odds = table[table["site"].isna()].pivot(index="prompt", columns="group", values="log_odds")
     table = table[table["site"].notna()].join(odds, on="prompt")
     table = table.rename(columns={"log_odds": "patched"}).astype({"layer": int})
