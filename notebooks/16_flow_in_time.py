@@ -425,7 +425,7 @@ if len(chosen["time"]) and vlm.dtype == torch.float32 and single:
 # - **other times**: the frames in another order that keeps the answer. All times change, but
 #   who was first does not.
 # - **frozen**: one frame without the two, all the time. Nobody comes at all.
-# - **noise**: as long, at every token, as the change that the reversed clip makes there; some
+# - **noise**: as long, at every token, as the change that the reversed clip makes there; ten
 #   draws for each clip.
 #
 # Mirrored, recoloured and noise should move nothing; other times a little at most, where the two
@@ -571,20 +571,22 @@ for kind in KINDS:
     put(f"time_{kind}", lines["time", "reversed"][kind])
 put("judged", sum(len(JUDGING[kind]) for kind in LIVE["time"]))
 
-CONTROLS = ("recoloured", "other times", "frozen")
-beside = dict.fromkeys([*CONTROLS, "noise"])
+beside = dict.fromkeys(["recoloured", "noise", "other times", "frozen"])
 if "time" in judged:
     block = BLOCK["time"]
-    more = swaps(JUDGING, {"time": CONTROLS}, fewer("object words"), {block: SITES[block]})
+    more = swaps(JUDGING, {"time": ["recoloured"]}, fewer("object words"), {block: SITES[block]})
     turned = of(found, question="time", change="reversed", block=[block])
     more = against(pd.concat([turned, more], ignore_index=True), "reversed")
-    for change in CONTROLS:
-        beside[change] = stats.recovered_fraction(of(more, change=change))
-    some = [asked for kind in LIVE["time"] for asked in JUDGING[kind]]
+    beside["recoloured"] = stats.recovered_fraction(of(more, change="recoloured"))
+    for change in ("other times", "frozen"):
+        table = of(controls, change=change, group="object words", block=[block])
+        beside[change] = stats.recovered_fraction(table)
+    some = [asked for kind in LIVE["time"] for asked in CHOOSING[kind]]
     after = clip_swaps.noise_swaps(
-        vlm, some, "time", CHANGES["reversed"], SITES[block], 2 if SMALL else 4, SEED
+        vlm, some, "time", CHANGES["reversed"], SITES[block], 2 if SMALL else 10, SEED
     )
-    beside["noise"] = stats.recovered_fraction(turned.assign(patched=after))
+    table = of(chosen["time"], group="object words", block=[block])
+    beside["noise"] = stats.recovered_fraction(table.assign(patched=after))
 for change, value in beside.items():
     put(change.replace(" ", "_"), value)
 
@@ -597,8 +599,8 @@ for change, value in beside.items():
 # {glue:text}`ch16_time_block` they recover {glue:text}`ch16_time_reversed` on
 # {glue:text}`ch16_judged` clips ({glue:text}`ch16_time_flashes` in flashes,
 # {glue:text}`ch16_time_events` in events). Mirrored clips bring {glue:text}`ch16_time_mirrored`.
-# On the same clips, at the same block, recoloured ones bring {glue:text}`ch16_recoloured`,
-# noise of the same length {glue:text}`ch16_noise`, other times with the same answer
+# Recoloured ones bring {glue:text}`ch16_recoloured`. On the choosing clips, at the same block,
+# noise of the same length brings {glue:text}`ch16_noise`, other times with the same answer
 # {glue:text}`ch16_other_times`, and a frozen clip {glue:text}`ch16_frozen`. The model is right about
 # {glue:text}`ch16_time_right` of the judging clips, and about {glue:text}`ch16_time_both` of them
 # both ways; on these the object words recover {glue:text}`ch16_time_knowing`.
