@@ -109,7 +109,7 @@ example = max(CHOOSING["flashes"], key=looks)
 columns = ""
 for clip in (example.clip, reverse(example.clip)):
     shown = show_clip(clip, in_words(clip), pixels=112).markup
-    columns += f'<div style="flex:1 1 300px">{shown}</div>'
+    columns += f'<div style="flex:1 1 600px">{shown}</div>'
 print(example.question("time").text, "→", example.question("time").answer)
 plots.Html(f'<div style="display:flex;flex-wrap:wrap;gap:1.5rem">{columns}</div>')
 

@@ -1001,6 +1001,16 @@ tell(found, [f"space_{end}" for end in ("right", "ids", "random", "gap", "time")
 # - A switch, a dial and a coordinate all pass the swap test. Only the sweep over frames, with its
 #   crossing, tells them apart.
 #
+# :::{admonition} What we had seen when we decided
+# :class: note
+#
+# This chapter was written while the model was still being trained, and on judging clips of half
+# trained weights. After looks at those we settled how many clips and seeds each arm has, and moved
+# the sweep over frames from the chosen dose to dose one, with the louder one beside it. After a
+# look at the shipped weights we added the agreement at the louder dose and the width of the object's
+# own curve. The block, the dose and the rule behind each verdict were not touched.
+# :::
+#
 # ## Open question: a research sprint
 #
 # Can you steer *how long*? An object that stays for four frames has one ID, near the middle of

@@ -1215,6 +1215,15 @@ else:
 # - One small model, trained on such clips and such questions. What it shows is that the methods
 #   can tell these answers apart, not that large models give the same ones.
 #
+# :::{admonition} What we had seen when we decided
+# :class: note
+#
+# Three things changed after we had seen results of half trained weights: chance planes are drawn
+# evenly among the components that hold 95 % of the variance, where they had been drawn by variance
+# (which gives a higher chance); mixtures of still states replaced motion vectors with random signs,
+# which had kept a part of the motion; and "fetches what is asked" is judged over all blocks.
+# :::
+#
 # ## Open question: a research sprint
 #
 # Does the motion vector move beliefs about *place*? Ask "At the end, is the frog to the left or
