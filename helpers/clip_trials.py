@@ -201,11 +201,6 @@ def arms_in_time(
         found[TIME_CONTROLS[3], seed] = [
             vector * (-1) ** (seed + noun) for noun, vector in enumerate(across)
         ]
-    # An object in the middle of the clip is sent nowhere: nor is it by any control (not 0 / 0).
-    found = {
-        key: [one if vector.any() else vector for one, vector in zip(arm, vectors, strict=True)]
-        for key, arm in found.items()
-    }
     return {("temporal IDs", 0): vectors, **found}
 
 

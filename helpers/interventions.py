@@ -88,7 +88,15 @@ def random_in_subspace(
 
 
 def with_norm_of(direction: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
-    """Scale a direction to the norm of another."""
+    """Scale a direction to the norm of another.
+
+    Raises:
+        ValueError: if the direction is zero and the other is not.
+    """
+    if not reference.any():
+        return torch.zeros_like(direction)
+    if not direction.any():
+        raise ValueError("a zero vector has no direction: it cannot be as long as another")
     return direction * (reference.norm() / direction.norm())
 
 

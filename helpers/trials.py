@@ -317,7 +317,8 @@ _MAKERS = {
 @lru_cache(maxsize=64)
 def _subspace(ids: SpatialIDs, site: str) -> torch.Tensor:
     """The first principal components of the mean IDs, ``[RANK, d_model]``."""
-    return torch.from_numpy(geometry.pca(ids.mean(site), RANK).components_).float()
+    points = ids.mean(site).flatten(0, -2)[None]  # places of any shape, as one row
+    return torch.from_numpy(geometry.pca(points, RANK).components_).float()
 
 
 @lru_cache(maxsize=256)

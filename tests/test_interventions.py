@@ -139,6 +139,14 @@ def test_random_controls_have_the_norm_of_what_they_control_for():
     assert torch.nn.functional.cosine_similarity(scaled, basis[0], dim=0) > 0.9999
 
 
+def test_what_is_sent_nowhere_has_controls_that_go_nowhere():
+    nothing, direction = torch.zeros(8), torch.ones(8)
+    assert torch.equal(with_norm_of(direction, nothing), nothing)
+    assert torch.equal(with_norm_of(nothing, nothing), nothing)
+    with pytest.raises(ValueError, match="zero vector"):
+        with_norm_of(nothing, direction)
+
+
 def test_random_directions_have_no_preferred_direction():
     generator = torch.Generator().manual_seed(0)
     draws = torch.stack([random_direction(torch.ones(8), generator) for _ in range(2000)])
