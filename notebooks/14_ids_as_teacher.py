@@ -807,8 +807,10 @@ for pupil, key in KEY.items():  # noqa: B007 (used in the query)
 #   {glue:text}`ch14_map_at_first_eyes` and {glue:text}`ch14_right_at_first_eyes`:
 #   {glue:text}`ch14_fault_eyes`. A loss on the map can only repair the map.
 #
-# What this cannot say: whether a large model, taught for thousands of steps, gains more. Ours
-# were taught for minutes, and the IDs were those of the weak pupil itself. For a real model, run
+# What this cannot say: whether another recipe gives the same. When we took fewer pictures a step
+# to save time, the near-sighted's gain fell to where its interval reached zero, and we put the
+# pictures back: quote the gain with its recipe. Nor can it say whether a large model, taught for
+# thousands of steps, gains more. Ours were taught for minutes, and the IDs were those of the weak pupil itself. For a real model, run
 # `python -m helpers.training.teach MODEL --out FOLDER` on a GPU. It has a fourth arm as well, the
 # ID loss without any answers.
 #
