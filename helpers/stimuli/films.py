@@ -288,6 +288,8 @@ def _decode(path: Path) -> Iterator[tuple[float, Any]]:
         stream = container.streams.video[0]
         # Without this, damaged frames are patched up from their neighbours.
         stream.codec_context.options = {"err_detect": "explode"}
+        # With several threads, damage that one of them meets is not told.
+        stream.codec_context.thread_count = 1
         first, last, end = None, 0.0, 0.0
         for frame in container.decode(stream):
             first = frame.time if first is None else first
@@ -374,6 +376,7 @@ def write_film(
         stream.width, stream.height = width, height
         stream.pix_fmt = "rgb24" if lossless else "yuv420p"
         stream.options = {"qp": "0"} if lossless else {"crf": "10"}
+        stream.codec_context.thread_count = 1  # the same file on every machine
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_image(frame)))
         container.mux(stream.encode(None))
