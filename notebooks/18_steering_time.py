@@ -424,6 +424,7 @@ def compare(table, key, shorts):
     return found | {f"{key}_gap": percent(gap), f"{key}_verdict": verdict}
 
 
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 found = {}
 for kind, table in trial.items():
     found |= compare(table, kind, SHORT)
@@ -755,6 +756,7 @@ def about_crossings(odds, other):
     return done, found
 
 
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 found, crossed = {}, []
 if framed is not None:
     clear = framed.query("distance != 0 and arm == 'turned'")

@@ -1073,6 +1073,7 @@ def ask_movement(drawn, edits):
     return counted(pd.concat(parts, ignore_index=True))
 
 
+# %%
 def turned(case, block):
     """Twice the motion vector, against the way that the object goes."""
     return -2 * case.toward * MOTION[block]  # "Left" is the first answer: minus is left
