@@ -5,7 +5,6 @@ the same two objects: one about time, whose answer turns when the clip runs back
 about space, whose answer turns when every frame is mirrored.
 """
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from helpers.stimuli.clip_questions import CLIP_ANSWERS
 from helpers.stimuli.clip_sampling import clips
 from helpers.stimuli.clips import Clip, freeze, shuffle
 from helpers.stimuli.questions import Question
-from helpers.stimuli.split import is_held_out_pair
+from helpers.stimuli.split import held_out_pair
 from helpers.sweeps import mirror_swap, sweep
 
 #: The kind of question that is asked about time, and about space.
@@ -71,8 +70,7 @@ def draw(kind: str, count: int, seed: int, without: Sequence[Asked] = ()) -> lis
     found: list[Asked] = []
     seen = {asked.clip for asked in without}
     for clip in clips(6 * count + 60, seed, kind, held_out=True):
-        pairs = itertools.combinations(sorted(clip.names), 2)
-        pair = next(pair for pair in pairs if is_held_out_pair(*pair))
+        pair = held_out_pair(clip.names)
         asked = Asked(clip, pair[:: -1 if len(found) % 2 else 1])
         if len(found) < count and clip not in seen and all(map(asked.question, QUESTION)):
             seen.add(clip)

@@ -25,7 +25,7 @@ from helpers.stimuli import clip_questions
 from helpers.stimuli.clip_sampling import compose
 from helpers.stimuli.clips import Clip
 from helpers.stimuli.questions import Question
-from helpers.stimuli.split import is_held_out_pair
+from helpers.stimuli.split import held_out_pair, is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 from helpers.temporal import TemporalIDs
 from helpers.trials import RANK, Case, NounIDs, Place, arms, in_cells, make_case, run
@@ -69,7 +69,7 @@ def clip_cases(
     cases = []
     for number, clip in enumerate(clips):
         video = None
-        pair = _held_out_pair(clip) or tuple(sorted(clip.names)[:2])
+        pair = held_out_pair(clip.names) or tuple(sorted(clip.names)[:2])
         for order in orders:
             asked = ASK[kind](clip, *pair[:: -1 if order else 1])
             if asked is None:
@@ -106,7 +106,7 @@ def alone_cases(
     for clip in clips:
         if len(cases) == count:
             break
-        pair = _held_out_pair(clip) or tuple(sorted(clip.names)[:2])
+        pair = held_out_pair(clip.names) or tuple(sorted(clip.names)[:2])
         name = pair[len(cases) % 2]
         asked = ASK_ALONE[kind](clip, name)
         if asked is not None:
@@ -114,11 +114,6 @@ def alone_cases(
             about = {"scene": len(cases), **labels}
             cases.append(make_case(vlm, video, asked, (clip.middle(name),), about))
     return cases
-
-
-def _held_out_pair(clip: Clip) -> tuple[str, str] | None:
-    pairs = itertools.combinations(sorted(clip.names), 2)
-    return next((pair for pair in pairs if is_held_out_pair(*pair)), None)
 
 
 def _place(clip: Clip, name: str, kind: str) -> Place:

@@ -5,7 +5,9 @@ the 4 x 4 grid, and never appears first in two of a clip's frames. A *held-out* 
 a held-out pair, both at held-out cells (or frames).
 """
 
+import itertools
 import random
+from collections.abc import Iterable
 from functools import lru_cache
 
 from helpers.stimuli.sprites import OBJECTS
@@ -17,6 +19,12 @@ _NUMBER = {name: number for number, name in enumerate(OBJECTS)}
 def is_held_out_pair(first: str, second: str) -> bool:
     """Tell whether the two objects never appear together in training."""
     return first != second and (_NUMBER[first] + _NUMBER[second]) % 8 == 5
+
+
+def held_out_pair(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two of the names, by the alphabet, that never appear together in training."""
+    pairs = itertools.combinations(sorted(names), 2)
+    return next((pair for pair in pairs if is_held_out_pair(*pair)), None)
 
 
 @lru_cache

@@ -24,7 +24,7 @@ from helpers.stimuli import clip_questions
 from helpers.stimuli.clip_sampling import sample_clip
 from helpers.stimuli.clips import Clip
 from helpers.stimuli.questions import Question
-from helpers.stimuli.split import is_held_out_pair
+from helpers.stimuli.split import held_out_pair
 from helpers.training import mechanism
 from helpers.training.gates import is_right, summarised
 
@@ -63,7 +63,7 @@ def draw_questions(
     drawn = 0
     while drawn < count:
         clip = sample_clip(generator, clip_kind, objects, held_out=True)
-        pair = tuple(sorted(_held_out_pair(clip)))
+        pair = held_out_pair(clip.names)
         order = drawn % 2 if kind in ORDERED else 0
         question = clip_questions.ask(clip, kind, generator, pair)
         if question is None:
@@ -72,15 +72,6 @@ def draw_questions(
             continue
         drawn += 1
         yield clip, question, order
-
-
-def _held_out_pair(clip: Clip) -> tuple[str, str]:
-    return next(
-        (one, other)
-        for index, one in enumerate(clip.names)
-        for other in clip.names[index + 1 :]
-        if is_held_out_pair(one, other)
-    )
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from helpers.stimuli.clip_sampling import sample_clip
 from helpers.stimuli.clips import Clip, reverse
 from helpers.stimuli.sampling import sample_scene
 from helpers.stimuli.scenes import Scene, mirror
+from helpers.stimuli.split import held_out_pair
 from helpers.sweeps import mirror_swap
 from helpers.temporal import TemporalIDs
 
@@ -153,7 +154,7 @@ def clip_swap(vlm: HookedVLM, kind: str, axis: str, count: int = 48, seed: int =
     asked: list[tuple[Clip, questions.Question]] = []
     while len(asked) < count:
         clip = sample_clip(generator, kind, held_out=True)
-        first, second = generator.permutation(clip.names[:2])
+        first, second = generator.permutation(held_out_pair(clip.names))
         question = ask(clip, str(first), str(second))
         if question is not None:
             asked.append((clip, question))
