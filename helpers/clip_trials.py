@@ -28,7 +28,7 @@ from helpers.stimuli.questions import Question
 from helpers.stimuli.split import held_out_pair, is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS
 from helpers.temporal import TemporalIDs
-from helpers.trials import RANK, Case, NounIDs, Place, arms, in_cells, make_case, run
+from helpers.trials import RANK, Case, NounIDs, Place, arms, in_cells, make_case, run, with_outcomes
 
 #: How a question of each kind is asked about two objects of a clip.
 ASK: dict[str, Callable[[Clip, str, str], Question | None]] = {
@@ -263,7 +263,4 @@ def outcomes(
     odds = table[table["arm"] == "no edit"].set_index("scene")["log_odds"]
     table["before"] = table["scene"].map(odds)
     table["right"] = table["before"] * table["toward"] < 0
-    table["after"] = table["log_odds"] * table["toward"]
-    table["change"] = table["after"] - table["before"] * table["toward"]
-    table["swapped"] = table["log_odds"] * table["before"] < 0
-    return table
+    return with_outcomes(table)

@@ -170,10 +170,7 @@ def _outcomes(table: pd.DataFrame) -> pd.DataFrame:
     before = table[table["arm"] == "none"].set_index("number")["log_odds"]
     table["before"] = table["number"].map(before)
     table["right"] = table["before"] * table["toward"] < 0
-    table["after"] = table["log_odds"] * table["toward"]
-    table["change"] = table["after"] - table["before"] * table["toward"]
-    table["swapped"] = table["log_odds"] * table["before"] < 0
-    return table
+    return trials.with_outcomes(table)
 
 
 def can_answer(table: pd.DataFrame, kind: str) -> bool:

@@ -52,8 +52,26 @@ class IDs:
     noun: int
     model: str
 
-    #: What the header of a file calls them.
+    #: What the header of a file calls them, and the question that they are read from.
     KIND: ClassVar[str]
+    QUESTION: ClassVar[str]
+
+    @classmethod
+    def extract(
+        cls,
+        vlm: HookedVLM,
+        pairs: Sequence[tuple[str, str]],
+        noun: int = 0,
+        sites: Sequence[str] | None = None,
+        question: str | None = None,
+        **options: Any,
+    ) -> Self:
+        """Read the IDs of one noun of one question, by default ``QUESTION``.
+
+        The options are those of ``extract_each``, which says the rest.
+        """
+        wanted = [(noun, cls.QUESTION if question is None else question)]
+        return cls.extract_each(vlm, pairs, wanted, sites, **options)[0]
 
     @classmethod
     def _read(
@@ -181,19 +199,7 @@ class SpatialIDs(IDs):
     """IDs by the (row, column) of a grid: ``vectors`` is ``[sites, pairs, rows, columns, d]``."""
 
     KIND: ClassVar[str] = "spatial_ids"
-
-    @classmethod
-    def extract(
-        cls,
-        vlm: HookedVLM,
-        pairs: Sequence[tuple[str, str]],
-        noun: int = 0,
-        sites: Sequence[str] | None = None,
-        question: str = LEFT_RIGHT,
-        **options: Any,
-    ) -> "SpatialIDs":
-        """Read the IDs of one noun of one question; see :meth:`extract_each`."""
-        return cls.extract_each(vlm, pairs, [(noun, question)], sites, **options)[0]
+    QUESTION: ClassVar[str] = LEFT_RIGHT
 
     @classmethod
     def extract_each(

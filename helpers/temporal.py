@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -30,19 +30,7 @@ class TemporalIDs(IDs):
     """IDs by the frame of a clip: ``vectors`` is ``[sites, pairs, frames, d_model]``."""
 
     KIND: ClassVar[str] = "temporal_ids"
-
-    @classmethod
-    def extract(
-        cls,
-        vlm: HookedVLM,
-        pairs: Sequence[tuple[str, str]],
-        noun: int = 0,
-        sites: Sequence[str] | None = None,
-        question: str = BEFORE_AFTER,
-        **options: Any,
-    ) -> "TemporalIDs":
-        """Read the IDs of one noun of one question; see :meth:`extract_each`."""
-        return cls.extract_each(vlm, pairs, [(noun, question)], sites, **options)[0]
+    QUESTION: ClassVar[str] = BEFORE_AFTER
 
     @classmethod
     def extract_each(

@@ -356,10 +356,14 @@ def run(
         false answer, in nats; ``swapped``, whether the sign changed.
     """
     table = _sweep(vlm, jobs, save_to, progress)
-    if "before" in table:
-        table["after"] = table["log_odds"] * table["toward"]
-        table["change"] = table["after"] - table["before"] * table["toward"]
-        table["swapped"] = table["log_odds"] * table["before"] < 0
+    return with_outcomes(table) if "before" in table else table
+
+
+def with_outcomes(table: pd.DataFrame) -> pd.DataFrame:
+    """Add what became of each belief: ``after``, ``change`` and ``swapped``, as in :func:`run`."""
+    table["after"] = table["log_odds"] * table["toward"]
+    table["change"] = table["after"] - table["before"] * table["toward"]
+    table["swapped"] = table["log_odds"] * table["before"] < 0
     return table
 
 

@@ -1,6 +1,7 @@
 """Build the shipped models' architecture: a small LLaVA with its real Hugging Face classes."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from transformers import (
@@ -9,11 +10,14 @@ from transformers import (
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaProcessor,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from helpers.training.tokenizer import build_tokenizer
+
+Model = TypeVar("Model", bound=PreTrainedModel)
 
 
 @dataclass(frozen=True)
@@ -35,29 +39,49 @@ class Shape:
         return self.image_pixels // self.patch_pixels
 
 
+def vision_settings(shape: Shape) -> dict[str, int]:
+    """What the config of a vision tower says, CLIP's or SigLIP's."""
+    return {
+        "hidden_size": shape.vision_width,
+        "intermediate_size": 4 * shape.vision_width,
+        "num_hidden_layers": shape.vision_layers,
+        "num_attention_heads": shape.heads,
+        "image_size": shape.image_pixels,
+        "patch_size": shape.patch_pixels,
+    }
+
+
+def text_settings(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What the config of a decoder says, Llama's or Qwen2's."""
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": shape.width,
+        "intermediate_size": shape.mlp_width,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.heads,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": True,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def prepared(model: Model, tokenizer: PreTrainedTokenizerFast) -> Model:
+    """Draw the embeddings of a new model, and tell it where answers end."""
+    embeddings = model.get_input_embeddings().weight
+    # Tied embeddings give logits of order one under a unit-norm stream.
+    torch.nn.init.normal_(embeddings, std=embeddings.shape[1] ** -0.5)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return model
+
+
 def build_model(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlavaForConditionalGeneration:
     """Return a randomly initialised model; seed torch first to repeat it."""
-    vision = CLIPVisionConfig(
-        hidden_size=shape.vision_width,
-        intermediate_size=4 * shape.vision_width,
-        num_hidden_layers=shape.vision_layers,
-        num_attention_heads=shape.heads,
-        image_size=shape.image_pixels,
-        patch_size=shape.patch_pixels,
-    )
-    text = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=shape.width,
-        intermediate_size=shape.mlp_width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.heads,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    vision = CLIPVisionConfig(**vision_settings(shape))
+    text = LlamaConfig(**text_settings(shape, tokenizer))
     config = LlavaConfig(
         vision_config=vision,
         text_config=text,
@@ -67,12 +91,7 @@ def build_model(shape: Shape, tokenizer: PreTrainedTokenizerFast) -> LlavaForCon
         vision_feature_select_strategy="default",
         tie_word_embeddings=True,
     )
-    model = LlavaForConditionalGeneration(config)
-    # Tied embeddings give logits of order one under a unit-norm stream.
-    torch.nn.init.normal_(model.get_input_embeddings().weight, std=shape.width**-0.5)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return model
+    return prepared(LlavaForConditionalGeneration(config), tokenizer)
 
 
 def build_processor(

@@ -6,7 +6,6 @@ frames in a part of its rotary positions.) A pooled frame has 16 tokens, which l
 4 x 4 grid.
 """
 
-import torch
 from transformers import (
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
@@ -20,7 +19,7 @@ from transformers.models.llava_onevision.image_processing_pil_llava_onevision im
 )
 
 from helpers.llava_video import FramesProcessor
-from helpers.training.build import Shape
+from helpers.training.build import Shape, prepared, text_settings, vision_settings
 from helpers.training.tokenizer import build_tokenizer
 
 
@@ -28,28 +27,8 @@ def build_video_model(
     shape: Shape, tokenizer: PreTrainedTokenizerFast
 ) -> LlavaOnevisionForConditionalGeneration:
     """Return a randomly initialised model; seed torch first to repeat it."""
-    vision = SiglipVisionConfig(
-        hidden_size=shape.vision_width,
-        intermediate_size=4 * shape.vision_width,
-        num_hidden_layers=shape.vision_layers,
-        num_attention_heads=shape.heads,
-        image_size=shape.image_pixels,
-        patch_size=shape.patch_pixels,
-        vision_use_head=False,
-    )
-    text = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=shape.width,
-        intermediate_size=shape.mlp_width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.heads,
-        max_position_embeddings=2048,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    vision = SiglipVisionConfig(**vision_settings(shape), vision_use_head=False)
+    text = Qwen2Config(**text_settings(shape, tokenizer))
     config = LlavaOnevisionConfig(
         vision_config=vision,
         text_config=text,
@@ -58,12 +37,7 @@ def build_video_model(
         image_grid_pinpoints=[[shape.image_pixels, shape.image_pixels]],
         tie_word_embeddings=True,
     )
-    model = LlavaOnevisionForConditionalGeneration(config)
-    # Tied embeddings give logits of order one under a unit-norm stream.
-    torch.nn.init.normal_(model.get_input_embeddings().weight, std=shape.width**-0.5)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    return model
+    return prepared(LlavaOnevisionForConditionalGeneration(config), tokenizer)
 
 
 def build_video_processor(

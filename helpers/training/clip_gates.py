@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm.auto import tqdm
 
 from helpers.extraction import frame_pixels
@@ -26,7 +25,7 @@ from helpers.stimuli.clips import Clip
 from helpers.stimuli.questions import Question
 from helpers.stimuli.split import held_out_pair
 from helpers.training import mechanism
-from helpers.training.gates import is_right, summarised
+from helpers.training.gates import generate, is_right, summarised
 
 COUNT = 600
 BATCH = 32
@@ -74,23 +73,9 @@ def draw_questions(
         yield clip, question, order
 
 
-@torch.no_grad()
 def answers(vlm: HookedVLM, clips: list[Clip], texts: list[str]) -> list[str]:
-    """Generate answers with plain ``transformers``, a left-padded batch at a time."""
-    messages = [
-        [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": text}]}]
-        for text in texts
-    ]
-    prompts = vlm.processor.apply_chat_template(messages, add_generation_prompt=True)
-    inputs = vlm.processor(
-        videos=[clip.render(frame_pixels(vlm)) for clip in clips],
-        text=prompts,
-        padding=True,
-        return_tensors="pt",
-    ).to(vlm.device, vlm.dtype)
-    output = vlm.model.generate(**inputs, max_new_tokens=12, do_sample=False)
-    new = output[:, inputs["input_ids"].shape[1] :]
-    return [text.strip() for text in vlm.processor.batch_decode(new, skip_special_tokens=True)]
+    """Generate answers about clips; see :func:`helpers.training.gates.generate`."""
+    return generate(vlm, "video", [clip.render(frame_pixels(vlm)) for clip in clips], texts)
 
 
 def accuracy(

@@ -11,11 +11,19 @@ import numpy as np
 from helpers.stimuli import clip_questions
 from helpers.stimuli.clips import Clip
 from helpers.stimuli.scenes import Placed
-from helpers.training.text import Segment, soft_word, words_for_place
+from helpers.training.text import (
+    Segment,
+    annotated,
+    answered,
+    prompt_of,
+    soft_word,
+    words_for_place,
+)
 
 #: Puts into words what a clip shows of an object; None if there is nothing to say.
 Describe = Callable[[Clip, str, np.random.Generator], str | None]
 
+_SHOWN = "<video>"
 _ANNOTATED = {
     "before_after": "time",
     "beginning_end": "time",
@@ -24,16 +32,12 @@ _ANNOTATED = {
 }
 
 
-def _prompt(text: str) -> str:
-    return f"USER: <video>\n{text} ASSISTANT:"
-
-
 def question_segment(clip: Clip, kind: str, generator: np.random.Generator) -> Segment | None:
     """A question and its answer; None if the clip has no answer to the one drawn."""
     question = clip_questions.ask(clip, kind, generator)
     if question is None:
         return None
-    return Segment(kind, ((_prompt(question.text), False), (f" {question.answer}</s>", True)))
+    return answered(kind, question, _SHOWN)
 
 
 def described_segment(clip: Clip, kind: str, generator: np.random.Generator) -> Segment | None:
@@ -42,13 +46,8 @@ def described_segment(clip: Clip, kind: str, generator: np.random.Generator) -> 
     question = clip_questions.ask(clip, asked, generator)
     if question is None:
         return None
-    runs, rest = [], _prompt(question.text)
-    for name in question.objects:
-        before, rest = rest.split(f"the {name}", 1)
-        runs.append((f"{before}the {name}", False))
-        runs.append((f" {_WORDS[_ANNOTATED[asked]](clip, name, generator)}", True))
-    runs += [(rest, False), (f" {question.answer}</s>", True)]
-    return Segment(kind, tuple(runs))
+    words = _WORDS[_ANNOTATED[asked]]
+    return annotated(kind, question, lambda name: str(words(clip, name, generator)), _SHOWN)
 
 
 def timeline_segment(clip: Clip, kind: str, generator: np.random.Generator) -> Segment | None:
@@ -69,7 +68,7 @@ def motion_segment(clip: Clip, kind: str, generator: np.random.Generator) -> Seg
 def relations_segment(clip: Clip, kind: str, generator: np.random.Generator) -> Segment | None:
     """Statements such as "the frog before the camel": the relation is learned."""
     names = [str(name) for name in generator.permutation(clip.names)]
-    runs: list[tuple[str, bool]] = [(_prompt("Describe the relations."), False)]
+    runs: list[tuple[str, bool]] = [(prompt_of("Describe the relations.", _SHOWN), False)]
     for first, second in zip(names, names[1:], strict=False):
         asked = str(generator.choice(["before_after", "before_after", "left_right", "above_below"]))
         if asked == "before_after":
@@ -87,7 +86,7 @@ def relations_segment(clip: Clip, kind: str, generator: np.random.Generator) -> 
 def _caption(
     kind: str, request: str, clip: Clip, generator: np.random.Generator, describe: Describe
 ) -> Segment | None:
-    runs: list[tuple[str, bool]] = [(_prompt(request), False)]
+    runs: list[tuple[str, bool]] = [(prompt_of(request, _SHOWN), False)]
     for name in generator.permutation(clip.names):
         told = describe(clip, str(name), generator)
         if told is not None:

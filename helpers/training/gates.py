@@ -81,18 +81,29 @@ def _held_out_pair(scene: Scene) -> tuple[str, str]:
     raise AssertionError("a held-out scene without a held-out pair")
 
 
-@torch.no_grad()
 def answers(vlm: HookedVLM, scenes: list[Scene], texts: list[str]) -> list[str]:
-    """Generate answers with plain ``transformers``, a left-padded batch at a time."""
+    """Generate answers about pictures; see :func:`generate`."""
+    return generate(vlm, "image", [scene.render() for scene in scenes], texts)
+
+
+@torch.no_grad()
+def generate(vlm: HookedVLM, medium: str, shown: list, texts: list[str]) -> list[str]:
+    """Generate answers with plain ``transformers``, a left-padded batch at a time.
+
+    Args:
+        vlm: the model.
+        medium: "image" or "video".
+        shown: pictures, or lists of frames.
+        texts: a question about each.
+    """
     messages = [
-        [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": text}]}]
+        [{"role": "user", "content": [{"type": medium}, {"type": "text", "text": text}]}]
         for text in texts
     ]
     prompts = vlm.processor.apply_chat_template(messages, add_generation_prompt=True)
     inputs = vlm.processor(
-        images=[scene.render() for scene in scenes], text=prompts, padding=True,
-        return_tensors="pt",
-    ).to(vlm.device, vlm.dtype)  # fmt: skip
+        **{f"{medium}s": shown}, text=prompts, padding=True, return_tensors="pt"
+    ).to(vlm.device, vlm.dtype)
     output = vlm.model.generate(**inputs, max_new_tokens=24, do_sample=False)
     new = output[:, inputs["input_ids"].shape[1] :]
     return [text.strip() for text in vlm.processor.batch_decode(new, skip_special_tokens=True)]

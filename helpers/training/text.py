@@ -29,8 +29,31 @@ class Segment:
     runs: tuple[tuple[str, bool], ...]
 
 
-def _prompt(text: str) -> str:
-    return f"USER: <image>\n{text} ASSISTANT:"
+def prompt_of(text: str, shown: str = "<image>") -> str:
+    """A question (or request) behind the placeholder of what is shown, before its answer."""
+    return f"USER: {shown}\n{text} ASSISTANT:"
+
+
+def answered(kind: str, question: questions.Question, shown: str = "<image>") -> Segment:
+    """A question and its answer, which is learned."""
+    prompt = prompt_of(question.text, shown)
+    return Segment(kind, ((prompt, False), (f" {question.answer}</s>", True)))
+
+
+def annotated(
+    kind: str,
+    question: questions.Question,
+    describe: Callable[[str], str],
+    shown: str = "<image>",
+) -> Segment:
+    """A question whose nouns are followed by what ``describe`` says of them, which is learned."""
+    runs, rest = [], prompt_of(question.text, shown)
+    for name in question.objects:
+        before, rest = rest.split(f"the {name}", 1)
+        runs.append((f"{before}the {name}", False))
+        runs.append((f" {describe(name)}", True))
+    runs += [(rest, False), (f" {question.answer}</s>", True)]
+    return Segment(kind, tuple(runs))
 
 
 def question_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
@@ -38,7 +61,7 @@ def question_segment(scene: Scene, kind: str, generator: np.random.Generator) ->
     question = questions.ask(scene, kind, generator)
     if question is None:
         return None
-    return Segment(kind, ((_prompt(question.text), False), (f" {question.answer}</s>", True)))
+    return answered(kind, question)
 
 
 def described_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
@@ -57,13 +80,7 @@ def _annotated(
     question = questions.ask(scene, str(generator.choice(["left_right", "above_below"])), generator)
     if question is None:
         return None
-    runs, rest = [], _prompt(question.text)
-    for name in question.objects:
-        before, rest = rest.split(f"the {name}", 1)
-        runs.append((f"{before}the {name}", False))
-        runs.append((f" {describe(scene.find(name), generator)}", True))
-    runs += [(rest, False), (f" {question.answer}</s>", True)]
-    return Segment(kind, tuple(runs))
+    return annotated(kind, question, lambda name: describe(scene.find(name), generator))
 
 
 def locate_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment:
@@ -83,7 +100,7 @@ def layout_segment(scene: Scene, kind: str, generator: np.random.Generator) -> S
 def relations_segment(scene: Scene, kind: str, generator: np.random.Generator) -> Segment | None:
     """Statements such as "the frog left of the camel": the relation is learned."""
     names = [str(name) for name in generator.permutation(scene.names)]
-    runs: list[tuple[str, bool]] = [(_prompt("Describe the relations."), False)]
+    runs: list[tuple[str, bool]] = [(prompt_of("Describe the relations."), False)]
     for first, second in zip(names, names[1:], strict=False):
         one, other = scene.find(first), scene.find(second)
         if generator.random() < 0.5:
@@ -101,7 +118,7 @@ def relations_segment(scene: Scene, kind: str, generator: np.random.Generator) -
 def _caption(
     kind: str, request: str, scene: Scene, generator: np.random.Generator, describe: Describe
 ) -> Segment:
-    runs: list[tuple[str, bool]] = [(_prompt(request), False)]
+    runs: list[tuple[str, bool]] = [(prompt_of(request), False)]
     for name in generator.permutation(scene.names):
         runs.append((f" the {name}", False))
         runs.append((f" {describe(scene.find(str(name)), generator)}", True))
