@@ -901,9 +901,9 @@ glue("there_cw", percent(score("colours × words", "like training", "is there a 
 #
 # `ch02.suspicious_sets()` returns four sets of left/right questions, as `(scene, question)`. In some of them one
 # thing gives the answer away: the *size* of the objects (the first noun's is larger), the *order* of the
-# nouns (alphabetical or not), or the *background* (light or dark). Say for each set which: make a dictionary
-# `found` from its name to `"size"`, `"order"`, `"background"` or `"none"`. Then think: would your
-# audit have found a leak that nobody listed for you?
+# nouns (alphabetical or not), or the *background* (light or dark). Say for each set which. Write
+# `find_leaks(suspicious)`: a dictionary of the sets in, a dictionary from a set's name to `"size"`, `"order"`,
+# `"background"` or `"none"` out. Then think: would your audit have found a leak that nobody listed for you?
 # ```
 
 # %%
@@ -921,27 +921,30 @@ plots.show_scenes(
 plt.show()
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
-CUES = {
-    "size": lambda s, q: s.find(q.objects[0]).size > s.find(q.objects[1]).size,
-    "order": lambda s, q: q.objects[0] < q.objects[1],
-    "background": lambda s, q: s.background.colors[0][0] > 170,
-}
-found = {}
-for name, items in suspicious.items():
-    agree = {
-        cue: stats.proportion([tell(s, q) == (q.answer == "Left") for s, q in items])
-        for cue, tell in CUES.items()
+def find_leaks(suspicious):
+    cues = {
+        "size": lambda s, q: s.find(q.objects[0]).size > s.find(q.objects[1]).size,
+        "order": lambda s, q: q.objects[0] < q.objects[1],
+        "background": lambda s, q: s.background.colors[0][0] > 170,
     }
-    # A cue may point either way: what counts is how far it is from one half. With three cues
-    # on four sets, some interval will miss one half by bad luck: ask for more than that.
-    leaking = [
-        cue for cue, share in agree.items() if share.low > 0.6 or share.high < 0.4
-    ]
-    found[name] = leaking[0] if leaking else "none"
-    print(f"{name:8s}", {cue: f"{share.estimate:.2f}" for cue, share in agree.items()})
+    found = {}
+    for name, items in suspicious.items():
+        agree = {
+            cue: stats.proportion([tell(s, q) == (q.answer == "Left") for s, q in items])
+            for cue, tell in cues.items()
+        }
+        # A cue may point either way: what counts is how far it is from one half. With three
+        # cues on four sets, some interval will miss one half by bad luck: ask for more.
+        leaking = [
+            cue for cue, share in agree.items() if share.low > 0.6 or share.high < 0.4
+        ]
+        found[name] = leaking[0] if leaking else "none"
+        print(f"{name:8s}", {cue: f"{share.estimate:.2f}" for cue, share in agree.items()})
+    return found
+
 
 # %%
-ch02.check_leaks(found)
+ch02.check_leaks(find_leaks(suspicious))
 
 # %% [markdown]
 # All four sets have as many Lefts as Rights, and each looks fine picture by picture. A leak is a property of a

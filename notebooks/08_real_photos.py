@@ -1506,22 +1506,48 @@ shown.astype({"photos": int}).round(2)
 # `s(true place) - s(place read)` at both nouns, at the site and on the half that you were not
 # allowed to choose on. No dose to tune: one is right or wrong. But be careful. A strong push
 # towards the truth makes *any* belief true. Which photos must *not* be repaired, if the story
-# holds? Which random push is fair? Write both down first. Then hand your table to
-# `ch08.check_trial(table, chosen_on)`: it looks for what a causal claim needs (a dose curve
-# for the IDs, several random seeds, equal lengths, both orders, no image that was used to
-# choose). The trial of this chapter has to pass, too.
+# holds? Which random push is fair? Write both down first.
+#
+# Then write `repaired(cases, said)`: cases with a wrong answer and the places read at their
+# nouns, `said.loc[photo, word]`, in; the table that `outcomes` makes of your jobs out. Its check,
+# `ch08.check_trial(table, chosen_on)`, looks for what a causal claim needs (a dose curve for the
+# IDs, several random seeds, equal lengths, both orders, no image that was used to choose). The
+# trial of this chapter has to pass, too.
 # ````
 
 # %%
 ch08.check_trial(tried[YES], halves[0])
+said = read_places(YES, SITE[YES]).query("half == 'judging'")
+said = said.set_index(["photo", "word"])[["row", "column"]]
+failed = set(judged[YES][~judged[YES]["right"]]["photo"])
+to_mend = [
+    case for case in cases[YES]
+    if case.labels["photo"] in failed
+    and all((case.labels["photo"], word) in said.index for word in case.names)
+]  # fmt: skip
 
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show the first hour", "code_prompt_hide": "Hide the first hour"}
-# A beginning: photos with a wrong answer in either order. The row to look at is the one
-# whose answer was wrong although its map was right. An edit that follows the map has
-# little to mend there. If it mends all the same, then "right" was too coarse a word for
-# these maps, or the push does more than move a place. Count them before you conclude.
+def repaired(cases, said):
+    jobs = []
+    for case in cases:
+        # The fair random push is as long as this one, and there are several.
+        aimed, noise = repair(case, said), torch.Generator().manual_seed(case.labels["photo"])
+        own = {"arm": "spatial IDs", "seed": 0}
+        own["length"] = float(torch.stack(aimed).norm())
+        jobs += [job(case, SITE[YES], aimed, dose, **own) for dose in (0.5, 1.0, 2.0)]
+        for seed in range(5):
+            vectors = [random_direction(vector, noise) for vector in aimed]
+            own |= {"arm": "random", "seed": seed}
+            jobs.append(job(case, SITE[YES], vectors, **own))
+    return outcomes(YES, jobs) if jobs else pd.DataFrame()
+
+
 def repair(case, said):
+    # A beginning. The row to look at is the one whose answer was wrong although its map was
+    # right. An edit that follows the map has little to mend there. If it mends all the same,
+    # then "right" was too coarse a word for these maps, or the push does more than move a
+    # place. Count them before you conclude.
     vectors = []
     for noun, word in enumerate(case.names):
         place = tuple(said.loc[(case.labels["photo"], word)].clip(0, 3))
@@ -1530,21 +1556,8 @@ def repair(case, said):
     return vectors
 
 
-said = read_places(YES, SITE[YES]).query("half == 'judging'")
-said = said.set_index(["photo", "word"])[["row", "column"]]
-failed, jobs = set(judged[YES][~judged[YES]["right"]]["photo"]), []
-for case in cases[YES]:
-    number = case.labels["photo"]
-    if number in failed and all((number, word) in said.index for word in case.names):
-        aimed, noise = repair(case, said), torch.Generator().manual_seed(number)
-        own = {"arm": "spatial IDs", "seed": 0}
-        own["length"] = float(torch.stack(aimed).norm())
-        jobs += [job(case, SITE[YES], aimed, dose, **own) for dose in (0.5, 1.0, 2.0)]
-        for seed in range(5):
-            vectors = [random_direction(vector, noise) for vector in aimed]
-            own |= {"arm": "random", "seed": seed}
-            jobs.append(job(case, SITE[YES], vectors, **own))
-mended = outcomes(YES, jobs) if jobs else pd.DataFrame()
+# %%
+mended = repaired(to_mend, said)
 if len(mended):
     ch08.check_trial(mended, halves[0])
     maps = gaps(YES, SITE[YES]).set_index("case")["true map"]

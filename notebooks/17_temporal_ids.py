@@ -481,14 +481,9 @@ plots.slider(draw_plane, range(len(SITES)), "block", start=BLOCK)
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 def curve(train, degree):
     steps = torch.arange(train.shape[1], dtype=torch.float) - (train.shape[1] - 1) / 2
-    return fit(train.mean(0), torch.stack([steps**k for k in range(1, degree + 1)], 1))
-
-
-def fit(mean, columns):
-    """What a linear map from columns [frames, k], and a constant, says of a mean."""
-    columns = torch.cat([torch.ones(len(columns), 1), columns], 1)
+    columns = torch.stack([steps**k for k in range(degree + 1)], 1)
     # Pairs have the same frames, so a fit to their mean is a fit to all of them.
-    return columns @ torch.linalg.lstsq(columns, mean).solution
+    return columns @ torch.linalg.lstsq(columns, train.mean(0)).solution
 
 # %%
 ch17.check_curve(curve)
@@ -496,10 +491,11 @@ ch17.check_curve(curve)
 # %%
 def warped(train, bends):
     """The warped ruler that fits the makers best; a bend says how steep its warp is."""
-    x, found = torch.linspace(-1, 1, train.shape[1])[:, None], []
+    x, found = torch.linspace(-1, 1, train.shape[1]), []
     for bend in bends:
         g = torch.tanh(bend * x) if bend > 0 else torch.atanh(-bend * x)
-        found.append(fit(train.mean(0), g))
+        columns = torch.stack([torch.ones_like(g), g], 1)
+        found.append(columns @ torch.linalg.lstsq(columns, train.mean(0)).solution)
     return min(found, key=lambda guess: float((train - guess).square().sum()))
 
 
