@@ -147,19 +147,33 @@ def _run(
         yield [index for part in parts for index in part], torch.cat(found)
 
 
+def rest_of_form(
+    clean: CleanRun, edits: Sequence[tuple[Edit, ...]], form: tuple[int, ...]
+) -> torch.Tensor:
+    """Log-probability of a form's tokens after its first, behind rows of edits, ``[rows]``.
+
+    Args:
+        clean: the clean pass of a single prompt.
+        edits: of each row.
+        form: the tokens.
+    """
+    vlm = clean.vlm
+    _, cache = clean.caches(edits)
+    ids = torch.tensor([form[:-1]] * len(edits), device=vlm.device)
+    more = vlm.continued(clean.prompts[0], *ids.shape)
+    logits = vlm.model(input_ids=ids, past_key_values=cache, **more).logits
+    logits = logits.float().log_softmax(-1)
+    new = torch.tensor(form[1:], device=vlm.device)
+    return logits.gather(2, new.expand(len(ids), -1)[..., None])[..., 0].sum(1).cpu()
+
+
 def _rest_of_form(vlm: HookedVLM, jobs: Sequence[Job], form: tuple[int, ...]) -> torch.Tensor:
-    """Log-probability of a form's tokens after its first, ``[jobs]``."""
+    """As :func:`rest_of_form`, for jobs of any prompts, ``[jobs]``."""
     totals = torch.zeros(len(jobs))
     for group in _group(jobs):
         clean = _begin(vlm, _Batch([group], len(group.members)), jobs)
-        _, cache = clean.caches([jobs[index].edits for index in group.members])
-        ids = torch.tensor([form[:-1]] * len(group.members), device=vlm.device)
-        more = vlm.continued(group.prompt, *ids.shape)
-        logits = vlm.model(input_ids=ids, past_key_values=cache, **more).logits
-        logits = logits.float().log_softmax(-1)
-        new = torch.tensor(form[1:], device=vlm.device)
-        chosen = logits.gather(2, new.expand(len(ids), -1)[..., None])[..., 0].sum(1)
-        totals[group.members] = chosen.cpu()
+        edits = [jobs[index].edits for index in group.members]
+        totals[group.members] = rest_of_form(clean, edits, form)
     return totals
 
 
