@@ -415,6 +415,48 @@ for name, table in curves.items():
 # last token, so swapping that token must recover exactly 1 and swapping any other
 # exactly 0.
 #
+# There are more such points than three.
+#
+# ````{exercise} What you know before you look
+# :label: ch3-known
+#
+# Difficulty ●○○ · importance ●●● · 5 minutes
+#
+# Write `known(group, passed, blocks)`. It returns the recovered fraction that a group of
+# tokens *must* have in a model of so many `blocks` when it is swapped after `passed` of them
+# (0: before the first), or `None` where theory says nothing. The groups are those of
+# Figure 3.4: `"image"`, `"all text"`, `"object words"`, `"text between"`, `"last token"`. A
+# patch and a word stand in one row here, and both runs are asked the same question.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def known(group, passed, blocks):
+    if passed == 0:
+        # The words of both runs are the same vectors still. So swapping words changes nothing,
+        # and swapping the image makes the clean run the mirrored one in every token.
+        return 1.0 if group == "image" else 0.0
+    if passed == blocks:
+        # No block is left in which one token could read another.
+        return 1.0 if group in ("last token", "all text") else 0.0
+    return None  # some tokens have been read by then, and nobody can say beforehand which
+
+
+# %%
+ch03.check_known(known)
+for name, table in curves.items():
+    foretold = [known(row.group, row.layer + 1, MODELS[name].n_layers)
+                for row in table.itertuples()]  # fmt: skip
+    missed = (table["estimate"] - np.array(foretold, dtype=float)).abs()
+    print(f"{name}: {missed.notna().sum()} of {len(table)} points of Figure 3.4 were known;")
+    print(f"    the curves miss them by {missed.max():.1e} at most")
+
+# %% [markdown]
+# Points that you know are the cheapest test of a pipeline that there is. An edit at the wrong
+# block, a cache of the wrong run or a swap of the wrong tokens misses one of them. (If a miss
+# is large with a model of your own, find out which of the rules it breaks before you
+# go on. Where a picture is kept out of the row, or is fed in again between blocks, the
+# image's tokens are not all of the image.)
+#
 # ### The band, in numbers
 #
 # Which block is best? If you pick the highest point of a curve and report its height,
@@ -997,6 +1039,82 @@ last
 # What four runs cannot tell: which part of a recipe does it, and whether another seed would do
 # the same.
 #
+# ## Do the nouns add up?
+#
+# A mirror swap moves both objects at once, so it cannot tell what each noun contributes. If the
+# last token takes the *difference* of two places, then half of the way comes from each noun,
+# and the effects of both add up. If the first noun's place is handed to the second, and the
+# second noun holds the comparison, then the second is enough. And if the model believes a
+# place only when both nouns agree on it, neither does much alone.
+#
+# ````{exercise} Research sprint: what each noun contributes
+# :label: ch3-add
+#
+# Difficulty ●●● · importance ●●○ · half a day
+#
+# Begin with the measure. Write `add_up(table)` for a table with the log-odds `clean` and
+# `mirrored`, and `first`, `second` and `both`: the belief after swapping the first noun, the
+# second noun, both. Return three numbers, as parts of the mirror's change: what the first noun
+# recovers, what the second recovers, and what both together recover *beyond* the sum. Half of
+# the scenes have the answer "Left", half "Right".
+#
+# Then use it. In which blocks do the nouns add up? Is it the same with two objects and
+# with six, where the first noun alone leaves five possibilities for the second? Say beforehand
+# what you expect, and what result would prove you wrong. What is the control for "beyond the
+# sum"? (Think of a belief that cannot go further than certain.)
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show the first hour", "code_prompt_hide": "Hide the first hour"}
+def add_up(table):
+    # As in `recovered`: every scene counts towards its own mirrored belief, means before ratios.
+    toward = np.sign(table["mirrored"] - table["clean"])
+    whole = (toward * (table["mirrored"] - table["clean"])).mean()
+    one, other, both = (
+        (toward * (table[swapped] - table["clean"])).mean() / whole
+        for swapped in ("first", "second", "both")
+    )
+    # Zero means: the last token cannot tell this from a sum. Above zero: each noun alone is
+    # resisted by the other. Below zero: one noun is enough, or the belief is at its end.
+    return one, other, both - one - other
+
+
+def each_noun(prompts, asked):
+    spans = [p.words(q.objects) for p, (_, q) in zip(prompts, asked, strict=True)]
+    groups = {"first": [one for one, _ in spans], "second": [other for _, other in spans]}
+    return groups | {"both": [one + other for one, other in spans]}
+
+
+def nouns_apart(model, kind, count):
+    """One row for each scene and block: beliefs after swapping either noun, or both."""
+    table = measure(model, kind, "column", count, groups=each_noun, seed=SEED + 4,
+                    blocks=depths(model, 8))  # fmt: skip
+    keys = ["prompt", "layer", "clean", "mirrored"]
+    return table.pivot(index=keys, columns="group", values="patched").reset_index()
+
+
+def resampled(table, draws=200):
+    """The three numbers, and how far they spread when scenes are drawn again."""
+    random = np.random.default_rng(SEED)
+    again = [add_up(table.iloc[random.integers(len(table), size=len(table))])
+             for _ in range(draws)]  # fmt: skip
+    low, high = np.percentile(again, [2.5, 97.5], axis=0)
+    told = zip(add_up(table), low, high, strict=True)
+    return [f"{value:+.2f} [{one:+.2f}, {other:+.2f}]" for value, one, other in told]
+
+
+lines = {}
+for kind in SCENES:
+    for layer, part in nouns_apart(vlm, kind, 4 if SMALL else 24).groupby("layer"):
+        lines[kind, layer] = resampled(part)
+pd.DataFrame(lines, index=["first noun", "second noun", "beyond the sum"]).T
+# What is missing after this hour: the swap at *different* blocks for the two nouns (if the
+# second copies from the first, swap the first before the copy and the second behind it), scenes
+# with six objects alone, and the control: subtract a swap of equal size that carries no place.
+
+# %%
+ch03.check_add_up(add_up)
+
+# %% [markdown]
 # ## Summary
 #
 # - A **mirror swap** carries hidden states of the flipped scene into a clean run. If the
@@ -1016,12 +1134,12 @@ last
 #
 # ## Open question: a research sprint
 #
-# A mirror swap moves both objects at once. Take an afternoon to find out what each noun
-# contributes. Figure 3.5 swaps each of them alone. Do the two effects add up to that of
-# both? In which block does the second noun begin to know about the first?
-# And does the answer change in scenes with six objects, where the first noun alone leaves
-# five possibilities for the second? Say beforehand what you expect, and what result would
-# prove you wrong.
+# Every swap of this chapter used a picture in which *both* objects had moved, so the foreign
+# vector always fitted the foreign picture. Take an afternoon and break the fit: take the noun's
+# vector from a picture in which the other object stands elsewhere, is another object, or is
+# missing. In which block does the second noun begin to know about the first? A place that is
+# read off the picture does not care who else is in it; a comparison does. Which result would
+# tell the two apart, and which of your results could a model without any comparison give, too?
 #
 # ## Further reading
 #
