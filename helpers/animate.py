@@ -1,4 +1,4 @@
-"""Clips on a page: an animation, and a strip of its frames, without kernel, network or script.
+"""Clips on a page: an animation, and a strip of its frames, without kernel, network or script::
 
     show_clip(clip, "A frog comes first, and a camel when it is gone.")
 

@@ -1,4 +1,4 @@
-"""The same model as TransformerLens's TransformerBridge: heads, attention patterns and MLPs.
+"""The same model as TransformerLens's TransformerBridge: heads, attention patterns and MLPs::
 
     bridge = to_bridge(vlm)                      # the weights are shared, vlm stays as it is
     with torch.no_grad():

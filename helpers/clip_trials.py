@@ -132,7 +132,7 @@ def extract_temporal_ids(
         pairs: how many ordered pairs of objects to average over.
         partners: of each pair, how many frames of the other object.
         seed: draws both.
-        **options: of :meth:`TemporalIDs.extract_each`.
+        **options: of :meth:`helpers.temporal.TemporalIDs.extract_each`.
     """
     generator = np.random.default_rng(seed)
     ordered = itertools.permutations(PAPER_OBJECTS, 2)

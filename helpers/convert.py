@@ -1,4 +1,4 @@
-"""Convert a checkpoint that transformers cannot read as it is.
+"""Convert a checkpoint that transformers cannot read as it is::
 
     python -m helpers.convert llava-video SRC DST
 

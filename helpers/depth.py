@@ -299,7 +299,8 @@ def cosine(one: torch.Tensor, other: torch.Tensor) -> stats.Interval:
     """Cosine of two mean directions, with a jackknife interval over the samples of both.
 
     Args:
-        one, other: samples of a direction, ``[samples, d_model]`` each, drawn apart.
+        one: samples of a direction, ``[samples, d_model]``.
+        other: samples of another, drawn apart.
 
     Raises:
         ValueError: with fewer than two samples of either.
@@ -454,7 +455,8 @@ def measure(
             conflict scenes.
         seed: draws everything.
         choosing: other held-out scenes, to choose blocks with; nearness is read off twice as many.
-        pairs, partners: of :func:`helpers.trials.extract_ids`.
+        pairs: of :func:`helpers.trials.extract_ids`.
+        partners: the same.
         seeds: random vectors beside each push.
         save_to: a folder that keeps what is done.
     """

@@ -253,7 +253,8 @@ class Rule:
     """Names the first part whose reading is further from the truth than in right answers.
 
     Attributes:
-        patches, words: limits, in cells.
+        patches: the limit for errors at patches, in cells.
+        words: the limit for errors at words.
     """
 
     patches: float
@@ -264,7 +265,8 @@ class Rule:
         """Set each limit at a quantile of the errors in right answers.
 
         Args:
-            patches, words: of each question, the larger of its two nouns' errors, in cells.
+            patches: of each question, the larger of its two nouns' errors, in cells.
+            words: the same, at the words.
             level: with the default, either gauge calls one right answer in forty bad.
 
         Raises:

@@ -45,9 +45,11 @@ class Kept:
 
     @property
     def there(self) -> bool:
+        """Whether all files are there."""
         return all(path.exists() for path in self.paths)
 
     def write(self, found: Sequence[Any]) -> None:
+        """Write the IDs, each to its file; a run that is cut off leaves no half file."""
         for path, ids in zip(self.paths, found, strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
             ids.save(path.with_suffix(".part"))

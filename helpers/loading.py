@@ -31,8 +31,8 @@ def load_vlm(
 
     Args:
         name_or_path_or_model: a shipped model ("tiny-llava"), a short name ("llava-1.5-7b"; see
-            :func:`helpers.models`), a hub id, a folder, or a Hugging Face model that is already
-            loaded.
+            :func:`helpers.catalog.models`), a hub id, a folder, or a Hugging Face model that is
+            already loaded.
         processor: needed with a loaded model only.
         device: "auto" takes CUDA when there is one.
         dtype: by default float32 on the CPU, and on a GPU what the family is run with.

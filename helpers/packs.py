@@ -87,6 +87,7 @@ class Pack:
 
     @property
     def run_in_full(self) -> list[Prompt]:
+        """The prompts that run in full, one for each image."""
         return [self.prompts[index] for index in self.leaders]
 
     @property

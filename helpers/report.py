@@ -27,7 +27,7 @@ def open_models(
     Before a large model is loaded, a line says whether it will fit.
 
     Args:
-        names: what :func:`helpers.load_vlm` takes; empty ones are left out.
+        names: what :func:`helpers.loading.load_vlm` takes; empty ones are left out.
         small: whether the chapter runs with fewer images (only printed).
         seed: for torch.
         chapter: the notebook's name. With it, the run's numbers go to ``results/MODEL/CHAPTER``

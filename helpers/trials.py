@@ -203,7 +203,7 @@ def extract_ids(
         pairs: how many ordered pairs of objects to average over.
         partners: of each pair, how many cells of the other object.
         seed: draws both.
-        **options: of :meth:`SpatialIDs.extract_each`.
+        **options: of :meth:`helpers.ids.SpatialIDs.extract_each`.
 
     Returns:
         From a kind of question to the IDs of its first and of its second noun.

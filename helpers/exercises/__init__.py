@@ -1,4 +1,4 @@
-"""Checks for the exercises, one module a chapter.
+"""Checks for the exercises, one module a chapter::
 
     from helpers.exercises import ch01
     ch01.check_log_odds(my_function)     # silent about style, clear about mistakes

@@ -102,6 +102,7 @@ class Box(NamedTuple):
 
     @property
     def centre(self) -> tuple[float, float]:
+        """The middle of the box (x, y), in pixels."""
         return self.x + self.width / 2, self.y + self.height / 2
 
 
@@ -112,7 +113,8 @@ class Photo:
     Attributes:
         image_id: COCO's number. Several photos may share one: same image, other objects.
         path: the image file.
-        first, second: the objects' names, in the order of the caption.
+        first: the name of the object that the caption names first.
+        second: the other's.
         relation: where the first is, seen from the second: left, right, above or below.
         boxes: of the first and the second object, in pixels of ``image()``.
         size: width and height of ``image()`` in pixels.
@@ -208,8 +210,10 @@ def grid_place(x: float, y: float, rows: int, columns: int) -> tuple[float, floa
     point there gets the nearest place that has one.
 
     Args:
-        x, y: fractions of the image's width and height.
-        rows, columns: cells of the grid.
+        x: a fraction of the image's width.
+        y: a fraction of its height.
+        rows: of the grid.
+        columns: of the grid.
 
     Raises:
         ValueError: if the point is outside the image.

@@ -237,7 +237,8 @@ def read_frames(
     Args:
         path: the video file.
         count: how many frames.
-        start, end: seconds from the video's first frame, both included; by default all of it.
+        start: the first moment, in seconds from the video's first frame; by default that frame.
+        end: the last moment, included; by default the video's end.
         largest: shrink frames whose longer side is longer than this, in pixels.
 
     Returns:

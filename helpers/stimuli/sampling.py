@@ -238,6 +238,10 @@ _KINDS = {
 def draw_names(
     generator: np.random.Generator, count: int, held_out: bool, pool: Sequence[str]
 ) -> list[str]:
+    """Draw names of objects.
+
+    Held out, the first two are a held-out pair; otherwise no two of them are.
+    """
     if held_out and count > 1:
         pairs = [pair for pair in held_out_pairs() if set(pair) <= set(pool)]
         names = list(generator.permutation(pairs[generator.integers(len(pairs))]))
@@ -276,6 +280,7 @@ def draw_place(
     others: Sequence[Placed],
     distractor: bool,
 ) -> Placed | None:
+    """Draw a place for an object that overlaps none of the others; None if there is no room."""
     anywhere = distractor and any(is_held_out_pair(a.name, b.name) for a, b in [others[:2]])
     for _ in range(20):
         row, column = _draw_cell(generator, name, held_out, anywhere=anywhere)
@@ -290,6 +295,7 @@ def draw_place(
 
 
 def overlaps(new: Placed, others: Sequence[Placed]) -> bool:
+    """Whether an object would cover a good part of another."""
     return any(
         max(abs(new.x - other.x), abs(new.y - other.y)) < 0.42 * (new.size + other.size)
         for other in others
@@ -301,6 +307,7 @@ def _draw_color(generator: np.random.Generator, low: int = 0, high: int = 256) -
 
 
 def draw_background(generator: np.random.Generator) -> Background:
+    """Draw a white, plain, gradient or blobs background."""
     kind = generator.choice(["white", "plain", "gradient", "blobs"], p=[0.25, 0.25, 0.25, 0.25])
     if kind == "white":
         return Background()

@@ -18,7 +18,8 @@ class Placed:
 
     Attributes:
         name: the object's name, a key of ``OBJECTS``.
-        x, y: the centre, as fractions of the canvas.
+        x: the centre, as a fraction of the canvas, from the left.
+        y: the same, from the top.
         size: the sprite's side, as a fraction of the canvas.
         depth: distance from the camera (arbitrary units, 1 is nearest); None without perspective.
         lift: how far the object hovers above its ground contact, as a fraction of the canvas.
@@ -57,6 +58,7 @@ class Scene:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Names of the objects, from back to front."""
         return tuple(placed.name for placed in self.objects)
 
     def find(self, name: str) -> Placed:

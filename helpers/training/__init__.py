@@ -1,0 +1,1 @@
+"""How the shipped models were trained and measured, and IDs as a teacher of others."""

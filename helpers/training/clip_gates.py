@@ -1,4 +1,4 @@
-"""Measure a shipped video model: answers to held-out questions, and whether words are used.
+"""Measure a shipped video model: answers to held-out questions, and whether words are used::
 
     python -m helpers.training.clip_gates helpers/organisms/tiny-video
 

@@ -33,11 +33,13 @@ class SceneMix:
     parts: tuple[tuple[float, str, tuple[int, int]], ...]
 
     def draw(self, generator: np.random.Generator, held_out: bool = False) -> Scene:
+        """Draw a scene, a training one with tinted sprites."""
         kind, objects = self.draw_kind(generator)
         scene = sample_scene(generator, kind, objects, held_out)
         return scene if held_out else _tint(scene, generator)
 
     def draw_kind(self, generator: np.random.Generator) -> tuple[str, tuple[int, int]]:
+        """Draw a kind of scene by its share, with its smallest and largest number of objects."""
         shares = np.array([share for share, _, _ in self.parts])
         _, *part = self.parts[generator.choice(len(shares), p=shares / shares.sum())]
         return part
@@ -48,6 +50,7 @@ class ClipMix(SceneMix):
     """The same for kinds of clips."""
 
     def draw(self, generator: np.random.Generator, held_out: bool = False) -> Clip:
+        """Draw a clip, a training one with tinted sprites."""
         kind, objects = self.draw_kind(generator)
         clip = sample_clip(generator, kind, objects, held_out)
         if held_out:
@@ -77,6 +80,7 @@ class PictureMix(ClipMix):
     """Clips of one frame, in which everything of a clip is there together."""
 
     def draw(self, generator: np.random.Generator, held_out: bool = False) -> Clip:
+        """Draw a clip of one frame."""
         clip = super().draw(generator, held_out)
         objects = tuple(clip.path(name)[0] for name in clip.names)
         return Clip((replace(clip.frames[0], objects=objects),))
@@ -108,6 +112,7 @@ class Batch:
     kinds: list[list[tuple[str, int, int]]]
 
     def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on a device."""
         moved = {
             name: value.to(device) if isinstance(value, torch.Tensor) else value
             for name, value in vars(self).items()

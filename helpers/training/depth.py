@@ -1,4 +1,4 @@
-"""Measure training runs that differ in what their scenes say about depth, one row for each.
+"""Measure training runs that differ in what their scenes say about depth, one row for each::
 
     python -m helpers.training.depth runs/tiny-llava-tied* --out helpers/organisms/depth_seeds.csv
 

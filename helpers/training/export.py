@@ -1,4 +1,4 @@
-"""Turn a training run into a Hugging Face folder that the book ships.
+"""Turn a training run into a Hugging Face folder that the book ships::
 
     python -m helpers.training.export tiny-llava checkpoints/tiny-llava helpers/organisms/tiny-llava
 

@@ -1,4 +1,4 @@
-"""Measure a shipped model: answers to held-out questions, and whether object words are used.
+"""Measure a shipped model: answers to held-out questions, and whether object words are used::
 
     python -m helpers.training.gates helpers/organisms/tiny-llava
 

@@ -55,7 +55,7 @@ def object_word_swap(
     """Mirror swap at the two object words, after every block.
 
     Returns:
-        The table of :func:`helpers.interventions.mirror_swap`.
+        The table of :func:`helpers.sweeps.mirror_swap`.
     """
     asked = draw_asked(np.random.default_rng(seed), count, kind, axis)
     texts = [question.text for _, question in asked]

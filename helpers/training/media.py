@@ -25,7 +25,9 @@ class Medium:
     """Pictures or clips.
 
     Attributes:
-        tokenizer, model, processor: build them.
+        tokenizer: builds the tokenizer.
+        model: builds the model.
+        processor: builds the processor.
         kinds: of questions.
         segments: how training texts of every kind are drawn.
         draw: stimuli to pixels, and which of the pictures each frame is.

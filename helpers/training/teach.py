@@ -1,4 +1,4 @@
-"""Fine-tune a model's eyes, with and without its own spatial IDs as a teacher.
+"""Fine-tune a model's eyes, with and without its own spatial IDs as a teacher::
 
     python -m helpers.training.teach tiny-llava-early --out taught --arms answers ids --seeds 0 1 2
 
@@ -84,11 +84,13 @@ class Plan:
     """How long and how a lesson goes; the same for all arms.
 
     Attributes:
-        images, questions: of every step; all its questions are about training pairs and places.
+        images: of every step.
+        questions: of every step; all are about training pairs and places.
         weight: of the ID loss beside the answers' loss.
         decay: the share of the steps in which the rate falls to zero.
         per_pass: questions in one forward pass at most; 0: all of a step's.
-        judge_every, save_every: steps between two judgements, and between two checkpoints.
+        judge_every: steps between two judgements.
+        save_every: steps between two checkpoints.
     """
 
     steps: int = 200

@@ -1,4 +1,4 @@
-"""Train the shipped models from scratch.
+"""Train the shipped models from scratch::
 
     python -m helpers.training.train tiny-llava --out checkpoints/tiny-llava
 
@@ -95,7 +95,8 @@ class Recipe:
         after: the recipe whose last weights the run begins with, read from the folder of that
             name beside its own; empty: it begins with nothing learned.
         keep: steps after which the weights are kept for good.
-        evaluate_every, save_every: steps between two reports, and between two checkpoints.
+        evaluate_every: steps between two reports.
+        save_every: steps between two checkpoints.
     """
 
     medium: str = "pictures"
@@ -231,6 +232,7 @@ def build_optimizers(
 
 
 def set_rates(optimizers: list, rate: float, vision_scale: float) -> None:
+    """Set every learning rate; the vision encoder's is scaled."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = rate * (vision_scale if group["scale"] is None else 1.0)
