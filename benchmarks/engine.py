@@ -53,10 +53,11 @@ def seconds(function: Callable[[], object], device: torch.device) -> float:
 def side_by_side(
     calls: dict[str, Callable[[], object]], device: torch.device, rounds: int
 ) -> dict[str, float]:
-    """Median seconds of each call; in every round all take a turn."""
+    """Median seconds of each call; in every round all take a turn.
+
+    From three rounds on, the median leaves out a slow first turn.
+    """
     taken: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()
     for _ in tqdm(range(rounds), desc="rounds", leave=False):
         for name, call in calls.items():
             taken[name].append(seconds(call, device))
@@ -142,7 +143,7 @@ def measure(case: Case, rounds: int, bridge: bool = True) -> dict[str, float]:
         "engine": ways.engine,
         "engine, clean pass kept": lambda case, edits: ways.engine_rows(case, edits, clean),
     }
-    edits_of = {name: ways.BATCH if name in peers else count for name in every}
+    edits_of = {name: case.batch if name in peers else count for name in every}
     expected = ways.naive(case, 2)
     calls = {"naive": lambda: ways.naive(case, 1)}
     for name, way in every.items():

@@ -17,8 +17,6 @@ from helpers import Edit
 from helpers.engine import CleanRun, depth_of
 
 Way = Callable[[Case, int], torch.Tensor]
-#: Edits in one pass of a peer: more gains nothing on two cores.
-BATCH = 16
 
 
 def naive(case: Case, edits: int) -> torch.Tensor:
@@ -40,13 +38,13 @@ def naive(case: Case, edits: int) -> torch.Tensor:
 def _embedded(case: Case) -> torch.Tensor:
     """Embeddings of a batch, with the image encoded: ``[batch, pos, d_model]``."""
     _, kept = case.vlm.run_with_cache(case.prompt, "blocks.0.hook_resid_pre")
-    return kept["blocks.0.hook_resid_pre"].expand(BATCH, -1, -1)
+    return kept["blocks.0.hook_resid_pre"].expand(case.batch, -1, -1)
 
 
 def batched_hooks(case: Case, edits: int) -> torch.Tensor:
     """Plain torch hooks."""
     found, embedded = [], _embedded(case)
-    for vectors in case.vectors[:edits].split(BATCH):
+    for vectors in case.vectors[:edits].split(case.batch):
 
         def add(module: object, args: object, output: torch.Tensor, v: torch.Tensor = vectors):
             output = output.clone()
@@ -68,7 +66,7 @@ def with_nnsight(case: Case, edits: int) -> torch.Tensor:
 
     wrapped, found = NNsight(case.vlm.model), []
     embedded, position, layer = _embedded(case), case.position, case.layer
-    for vectors in case.vectors[:edits].split(BATCH):
+    for vectors in case.vectors[:edits].split(case.batch):
         with wrapped.trace(inputs_embeds=embedded[: len(vectors)], logits_to_keep=1):
             resid = wrapped.model.language_model.layers[layer].output
             resid[:, position] += vectors
@@ -89,7 +87,7 @@ def _bridge(vlm):
 def with_bridge(case: Case, edits: int) -> torch.Tensor:
     """TransformerLens's TransformerBridge, fed with embeddings."""
     bridge, found, embedded = _bridge(case.vlm), [], _embedded(case)
-    for vectors in case.vectors[:edits].split(BATCH):
+    for vectors in case.vectors[:edits].split(case.batch):
 
         def add(resid: torch.Tensor, hook: object, v: torch.Tensor = vectors) -> torch.Tensor:
             resid = resid.clone()
