@@ -16,7 +16,7 @@ DOIT := $(PY) -m doit -n $(JOBS) -P thread
 OVERRIDES := $(if $(MODEL),MODEL=$(MODEL)) $(if $(VIDEO_MODEL),VIDEO_MODEL=$(VIDEO_MODEL)) $(if $(SMALL),SMALL=$(SMALL))
 
 .DEFAULT_GOAL := help
-.PHONY: help book test bench lint sync check run lab clean distclean venv
+.PHONY: help book test bench lint sync check run student lab clean distclean venv
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -47,6 +47,9 @@ sync: venv  ## write notebooks/*.ipynb from notebooks/*.py (FORCE=1 overwrites n
 run: venv  ## run one notebook: make run NB=01_meet_the_model
 	@test -n "$(NB)" || { echo 'Say which notebook: make run NB=01_meet_the_model'; exit 2; }
 	@$(DOIT) $(OVERRIDES) notebook:$(NB)
+
+student: venv  ## write _build/student, chapters without solutions (BOOK=ADDRESS links to your copy)
+	@$(PY) -m tools.student write $(if $(BOOK),--book "$(BOOK)")
 
 lab: venv  ## open JupyterLab on the notebooks
 	@$(PY) -m jupyter lab notebooks

@@ -1,17 +1,24 @@
-"""Every chapter runs from top to bottom, headless, with small sizes."""
+"""Every chapter runs from top to bottom, headless, with small sizes.
 
+It runs as a class goes through it: at each exercise the student's stub comes first, and its check
+must stop with the stub's NotImplementedError and nothing else. Then comes the solution, which has
+to pass the same check, and the chapter goes on.
+"""
+
+import copy
 import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nbformat
 import pytest
 
 pytest.importorskip("papermill", reason="needs the 'book' extra")
 
 from helpers.loading import ORGANISMS
-from tools import notebooks
+from tools import notebooks, student
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -24,10 +31,36 @@ RUN = """
 import sys
 from tools import notebooks
 try:
-    notebooks.run_notebook(sys.argv[1], sys.argv[2], {"SMALL": True}, failed_dir=sys.argv[3])
+    source, target, failed, cwd = sys.argv[1:]
+    notebooks.run_notebook(source, target, {"SMALL": True}, failed_dir=failed, cwd=cwd)
 except notebooks.NotebookError as error:
     sys.exit(str(error))
 """
+# A cell that runs another, and wants it to stop at the stub.
+STOPS = """
+try:
+    exec(compile({source!r}, "<the check of {label}>", "exec"), globals())
+except NotImplementedError as stopped:
+    print("stopped at", stopped)
+    assert str(stopped).startswith("Exercise {label}:"), stopped
+else:
+    raise AssertionError("the check of {label} lets a stub pass")
+"""
+
+
+def rehearsal(notebook, name):
+    """The chapter, in which each exercise is left open first and then solved."""
+    told = student.exercises_of(notebook, name)
+    for exercise in reversed(told):  # from the back, so that the numbers in front stay
+        first = exercise.checks[0]
+        cells = [copy.deepcopy(cell) for cell in notebook.cells[exercise.solution : first + 1]]
+        cells[0].source = student.stub(exercise)
+        source = student.plain_code(cells[-1])
+        cells[-1].source = STOPS.format(source=source, label=exercise.label)
+        for number, cell in enumerate(cells):
+            cell.id = f"rehearsal-{exercise.cell}-{number}"
+        notebook.cells[exercise.solution : exercise.solution] = cells
+    return notebook
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +75,14 @@ def runs(request, tmp_path_factory):
     environment["HF_HUB_OFFLINE"] = "1"
 
     def run(name):
-        source, target = ROOT / "notebooks" / f"{name}.ipynb", folder / f"{name}.ipynb"
+        source, target = folder / "rehearsals" / f"{name}.ipynb", folder / f"{name}.ipynb"
+        source.parent.mkdir(exist_ok=True)
+        try:
+            nbformat.write(rehearsal(student.read_chapter(name), name), source)
+        except student.StudentError as error:
+            return name, (target, str(error))
         command = [sys.executable, "-W", "ignore", "-c", RUN, source, target, folder / "failed"]
+        command.append(ROOT / "notebooks")
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         return name, (target, done.stderr[-6000:] if done.returncode else "")
 
@@ -56,7 +95,9 @@ def runs(request, tmp_path_factory):
 def test_a_chapter_runs_with_small_sizes(runs, name):
     executed, trouble = runs[name]
     assert not trouble, trouble
-    assert executed.exists()
+    outputs = [o for c in nbformat.read(executed, 4).cells for o in c.get("outputs", [])]
+    stops = sum(o.get("text", "").count("stopped at Exercise") for o in outputs)
+    assert stops == len(student.exercises_of(student.read_chapter(name), name))
 
 
 def test_there_are_chapters():

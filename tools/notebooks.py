@@ -74,11 +74,12 @@ def check_parameters(source: Path, parameters: dict) -> None:
             )
 
 
-def run_notebook(source, target, parameters=None, failed_dir=FAILED) -> float:
+def run_notebook(source, target, parameters=None, failed_dir=FAILED, cwd=None) -> float:
     """Execute `source` headless into `target`; return the seconds it took.
 
-    The target appears only when every cell ran. If one fails, the partly executed copy goes
-    to `failed_dir` and NotebookError tells where it is and which cell failed.
+    It runs in the folder where it lies, or in `cwd`. The target appears only when every cell ran.
+    If one fails, the partly executed copy goes to `failed_dir` and NotebookError tells where it is
+    and which cell failed.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -100,7 +101,7 @@ def run_notebook(source, target, parameters=None, failed_dir=FAILED) -> float:
                 str(running),
                 parameters=parameters,
                 kernel_name="python3",
-                cwd=str(source.parent),
+                cwd=str(cwd or source.parent),
                 progress_bar=False,
                 start_timeout=180,
                 extra_arguments=["--log-level=CRITICAL"],  # the kernel's chatter about itself
