@@ -49,9 +49,10 @@ import pandas as pd
 import torch
 from IPython.display import HTML
 
-from helpers import Edit, Job, Placed, Scene, plots, scenes, stats, sweep
+from helpers import Edit, Job, Placed, Scene, mirror, plots, scenes, stats, sweep
 from helpers.beliefs import surface_forms
 from helpers.exercises import ch01
+from helpers.reading import read_states
 from helpers.report import glue, open_models, percent
 from helpers.stimuli import questions
 from helpers.stimuli.scenes import Background
@@ -213,17 +214,17 @@ token_strip(other, mark_words(other, "hot dog", "backpack"))
 # happened to us while this book was made. So do it by hand once, and never again.
 
 # %% [markdown]
-# ```{exercise} Find every token of a word
-# :label: ex-01-find-word
+# ````{exercise} Find every token of a word
+# :label: ch1-find-word
 #
-# *Difficulty ●●○ · importance ●●● · 10 minutes*
+# Difficulty ●●○ · importance ●●● · 10 minutes
 #
 # Write `find_word(text, offsets, question, word)`. It gets the whole prompt as `text`, for each token
 # its `(begin, end)` characters in it, the `question`, and a `word` of the question. Return the
 # positions of all tokens that hold some of the word's first occurrence. Traps: "apple" is also
 # a part of "pineapple", the prompt holds more than the question, and many tokens begin
 # with a space.
-# ```
+# ````
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 import re
@@ -368,15 +369,15 @@ for answer in ("Left", "Right"):
 #
 # Above zero the model leans to "Left", below it to "Right". Three nats are odds of 20 to 1.
 #
-# ```{exercise} Log-odds over surface forms
-# :label: ex-01-log-odds
+# ````{exercise} Log-odds over surface forms
+# :label: ch1-log-odds
 #
-# *Difficulty ●○○ · importance ●●● · 5 minutes*
+# Difficulty ●○○ · importance ●●● · 5 minutes
 #
 # Write `log_odds(logits, forms, other_forms)`. `logits` is a tensor `[vocabulary]`; the other two are
 # lists of token ids, the forms of either answer that are one token. Do you need the softmax? What
 # happens to `exp` when logits are large?
-# ```
+# ````
 
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
@@ -457,7 +458,43 @@ glue("walk_second", f"{100 * agree[1]:.0f} %")
 # {glue:text}`walk_first` of the steps (frog first) and {glue:text}`walk_second` (camel first).
 #
 # The orange curve ought to be the blue one upside down. Wherever it is not, the model has a
-# preference for a word, whatever the picture shows. So from now on we ask everything in *both orders of the nouns*.
+# preference for a word, whatever the picture shows. How large is it?
+#
+# ````{exercise} What it sees, what it prefers
+# :label: ch1-orders
+#
+# Difficulty ●●○ · importance ●●● · 10 minutes
+#
+# Think of a belief as a sum of two parts. *Evidence* is what the picture says about the two
+# places. *Preference* is a liking for the word "Left" that is there whatever the picture shows.
+# Write `apart(asked, exchanged)` for two arrays of beliefs, both log-odds of Left against Right:
+# the question as asked, and with the nouns exchanged. Return two arrays, evidence (for the question
+# as asked) and preference. What must happen to either part when the nouns change places?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def apart(asked, exchanged):
+    # Exchanging the nouns turns the evidence round and leaves the preference as it is:
+    #     asked = evidence + preference,  exchanged = -evidence + preference.
+    # Half the difference is free of the preference, half the sum is free of the evidence.
+    return (asked - exchanged) / 2, (asked + exchanged) / 2
+
+
+# %%
+ch01.check_apart(apart)
+evidence, preference = apart(*(odds[name].to_numpy() for name in odds))
+sees = np.mean(np.sign(evidence[away]) == truth[away])
+glue("walk_evidence", f"{100 * sees:.0f} %")
+glue("walk_preference", float(preference.mean()))
+glue("walk_reach", float(np.abs(evidence).max()))
+glue("walk_widest", float(np.abs(preference).max()))
+
+# %% [markdown]
+# Along the walk the evidence reaches {glue:text}`walk_reach` nats, and its sign is right in
+# {glue:text}`walk_evidence` of the steps outside the band. The preference is {glue:text}`walk_preference` on average and
+# {glue:text}`walk_widest` at most. Whoever asks in one order reads the sum. A model that sees nothing and likes "Left"
+# is right in half of the questions, and so is one that sees everything and likes "Left" more than anything it sees.
+# From now on we ask everything in *both orders of the nouns*.
 #
 # ## The residual stream
 #
@@ -596,16 +633,16 @@ glue("clean_belief", clean)
 # The same tool on the picture is on firmer ground, because there we can build a proper control.
 
 # %% [markdown]
-# ```{exercise} Make the frog disappear
-# :label: ex-01-ablate
+# ````{exercise} Make the frog disappear
+# :label: ch1-ablate
 #
-# *Difficulty ●●○ · importance ●●● · 10 minutes*
+# Difficulty ●●○ · importance ●●● · 10 minutes
 #
 # Write `ablate(positions, vector)`. It returns a hook that writes `vector` over the stream at
 # `positions`, in every row of the batch, and leaves everything else alone. Then think: if the model
 # stops seeing the frog when its patches are overwritten, what else would you have to show before you
 # may say "because those were the *frog's* patches"?
-# ```
+# ````
 
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
@@ -1102,6 +1139,77 @@ glue(
 #
 # The last point needs edits, not lenses. That is why hooks write as well as read.
 #
+# ## Which words do the nouns use?
+#
+# Figure 12 asked the nouns about "Left" and "Right", and flat curves there would prove nothing. Figure 13 looked
+# for the nouns' own words, in one picture. Between the two lies a measurement that you can make: let the
+# *data* choose the pair of words. With a vocabulary of thousands, data will always find you a pair. Whether
+# it has found anything is the question.
+#
+# ````{exercise} Research sprint: a pair of words for a place
+# :label: ch1-words
+#
+# Difficulty ●●● · importance ●●○ · half a day
+#
+# Which two words of the vocabulary tell best whether a noun's object is in the left or the right half of the
+# picture? Write `word_pair(logits, left, scene, seed=0)`. Its rows are lens readings at nouns: `logits` is an
+# array `[rows, vocabulary]`, `left` tells for each row whether the object is on the left, and
+# `scene` gives the number of the scene. Each scene has two rows, one for its picture and one for the mirrored
+# picture. Choose the pair on one half of the data. Return the token that leans to the left, the
+# token that leans to the right, and the share of the *other* half whose side the difference of the two logits
+# tells. (Some words are likelier than others everywhere, so the cut between the sides need not be at zero.)
+#
+# Then run it on nouns, after every block. Mind what you compare with: what does your function report
+# if there is nothing to find?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show the first hour", "code_prompt_hide": "Hide the first hour"}
+def word_pair(logits, left, scene, seed=0):
+    # Halves of scenes, not of rows: a picture and its mirror image share everything but the
+    # side, so what was learned by heart from the one would be right about the other.
+    chosen, judged = (np.isin(scene, half) for half in stats.halves(scene, seed))
+    one, other = logits[chosen & left], logits[chosen & ~left]
+    # In units of the spread, or the word that varies most would win, whatever it varies with.
+    lean = (one.mean(0) - other.mean(0)) / (np.sqrt(one.var(0) + other.var(0)) + 1e-6)
+    towards, away = int(lean.argmax()), int(lean.argmin())
+    odds = logits[:, towards] - logits[:, away]
+    cut = (odds[chosen & left].mean() + odds[chosen & ~left].mean()) / 2  # chosen, too
+    return towards, away, float(np.mean((odds[judged] > cut) == left[judged]))
+
+
+def nouns_of(count):
+    """Prompts about scenes and their mirror images, with the first noun's side in each."""
+    drawn = [s for s in scenes(3 * count, SEED + 6, held_out=True)
+             if abs(s.objects[0].x - 0.5) > questions.MARGIN / 2][:count]  # fmt: skip
+    for number, one in enumerate(drawn):
+        for version in (one, mirror(one)):
+            asked = vlm.prompt(version.render(PIXELS), ASK.format(*one.names[:2]))
+            yield number, asked, one.names[0], version.objects[0].x < 0.5
+
+
+number, asked, nouns, left = map(list, zip(*nouns_of(8 if SMALL else 40), strict=True))
+sites = ["blocks.0.hook_resid_pre", *(vlm.resid_post(block) for block in PASSED[:-1])]
+spots = [[one.word(noun)[-1]] for one, noun in zip(asked, nouns, strict=True)]
+states = read_states(vlm, asked, spots, sites)[:, :, 0].to(vlm.device, vlm.dtype)
+rows = []
+for passed in PASSED:
+    decoded = lens(states[passed]).cpu().numpy()
+    tried = [word_pair(decoded, np.array(left), np.array(number), s) for s in range(5)]
+    # The null: sides exchanged at random, scene by scene, and everything else as it was.
+    turned = np.random.default_rng(SEED).random(len(left))[number] < 0.5
+    null = [word_pair(decoded, np.array(left) ^ turned, np.array(number), s) for s in range(5)]
+    row = {"blocks passed": passed, "towards left": names_of([tried[0][0]])[0]}
+    row |= {"towards right": names_of([tried[0][1]])[0]}
+    rows.append(row | {"right": np.mean([one[2] for one in tried]),
+                       "sides by chance": np.mean([one[2] for one in null])})  # fmt: skip
+pd.DataFrame(rows).set_index("blocks passed").round(2)
+# Still to do: choose the block on the first half, too, before you quote its number; do the same
+# at the article before the noun, which has seen the picture and does not know which object comes.
+
+# %%
+ch01.check_word_pair(word_pair)
+
+# %% [markdown]
 # ## Summary
 #
 # - A picture becomes {glue:text}`patches` patches, and patches and words stand in one row of tokens. Tokens see only what comes
@@ -1115,10 +1223,10 @@ glue(
 #
 # ## Open question: a research sprint
 #
-# The lens of figure 12 asks the nouns about "Left" and "Right". Take an afternoon: which *pair of words* separates left from right
-# best at the noun, after each block? Choose the pair on half of the pictures and report it on the other half. Then
-# ask the harder question: if you find one, how would you show that the model *uses* it? Write down your design
-# before you read [chapter 6](06_steering_beliefs.ipynb).
+# Say that your sprint has found a pair of words that tells the noun's side. How would you show that the model
+# *uses* what these words read? Think of an edit at the noun, of the belief that it should move, and of an edit of the
+# same size that should not. Which outcome would tell you that the pair is readable and idle? Take an afternoon, and
+# write down your design before you read [chapter 6](06_steering_beliefs.ipynb).
 #
 # ## Further reading
 #

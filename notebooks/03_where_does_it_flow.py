@@ -1084,29 +1084,35 @@ def each_noun(prompts, asked):
     return groups | {"both": [one + other for one, other in spans]}
 
 
-def nouns_apart(model, kind, count):
+def nouns_apart(model, kind, layers, count):
     """One row for each scene and block: beliefs after swapping either noun, or both."""
-    table = measure(model, kind, "column", count, groups=each_noun, seed=SEED + 4,
-                    blocks=depths(model, 8))  # fmt: skip
+    table = measure(
+        model, kind, "column", count, groups=each_noun, seed=SEED + 4, blocks=layers
+    )
     keys = ["prompt", "layer", "clean", "mirrored"]
     return table.pivot(index=keys, columns="group", values="patched").reset_index()
 
 
-def resampled(table, draws=200):
-    """The three numbers, and how far they spread when scenes are drawn again."""
-    random = np.random.default_rng(SEED)
-    again = [add_up(table.iloc[random.integers(len(table), size=len(table))])
-             for _ in range(draws)]  # fmt: skip
-    low, high = np.percentile(again, [2.5, 97.5], axis=0)
-    told = zip(add_up(table), low, high, strict=True)
-    return [f"{value:+.2f} [{one:+.2f}, {other:+.2f}]" for value, one, other in told]
+def with_intervals(table):
+    """The same three numbers with intervals, drawing scenes again."""
+    whole = table["mirrored"] - table["clean"]
+    change = table[["first", "second", "both"]].sub(table["clean"], axis=0)
+    change["beyond the sum"] = change["both"] - change["first"] - change["second"]
+    toward = np.sign(whole)
+    return {
+        name: str(stats.ratio_of_means(toward * change[name], toward * whole))
+        for name in ("first", "second", "beyond the sum")
+    }
 
 
-lines = {}
-for kind in SCENES:
-    for layer, part in nouns_apart(vlm, kind, 4 if SMALL else 24).groupby("layer"):
-        lines[kind, layer] = resampled(part)
-pd.DataFrame(lines, index=["first noun", "second noun", "beyond the sum"]).T
+# The band's best block and the two behind it.
+layers = [layer for layer in depths(vlm) if layer >= found[YES][0]][:3]
+lines = {
+    (kind, layer): with_intervals(part)
+    for kind in SCENES
+    for layer, part in nouns_apart(vlm, kind, layers, 4 if SMALL else 16).groupby("layer")
+}
+pd.DataFrame(lines).T
 # What is missing after this hour: the swap at *different* blocks for the two nouns (if the
 # second copies from the first, swap the first before the copy and the second behind it), scenes
 # with six objects alone, and the control: subtract a swap of equal size that carries no place.

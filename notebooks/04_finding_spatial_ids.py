@@ -464,6 +464,34 @@ draw_two(curves, "what", "cosine across halves", KINDS)
 # band lies a little *below* zero: centred IDs sum to zero over the cells, so a wrong
 # cell is on average the opposite of the right one.
 #
+# ````{exercise} How far below zero?
+# :label: ch4-null
+#
+# Difficulty ●○○ · importance ●●○ · 5 minutes, on paper
+#
+# Some vectors, `cells` of them, are equally long and sum to zero. Take the cosine of every vector with every *other*
+# one. Write `wrong_cell(cells)`: the mean of all these cosines. Do you need to know how the vectors lie, or in how
+# many dimensions?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def wrong_cell(cells):
+    # The squared length of the sum is zero. Written out it holds every vector with itself,
+    # cells times a cosine of 1, and every ordered pair, cells * (cells - 1) times their mean.
+    return -1 / (cells - 1)
+
+
+# %%
+ch04.check_wrong_cell(wrong_cell)
+at_level = curves[YES].pivot(index="layer", columns="what", values="estimate")
+at_level["foretold"] = wrong_cell(16) * at_level["mean of a half"]
+at_level[["shuffled cells", "foretold"]].round(3)
+
+# %% [markdown]
+# *Beside the grey level, what arithmetic foretells*: where halves agree at $r$, a wrong cell is at $-r/15$. So this
+# null is no zero, and a null seldom is. If you had compared with 0, IDs without any agreement would have looked
+# better than they are; and of a sheet with four cells only, a null of $-1/3$ would look like a discovery of its own.
+#
 # Choose the block on the pairs of half A, read the number on those of half B.
 
 # %%
@@ -798,6 +826,69 @@ print("sites:", again.sites[0], "...", again.sites[-1])
 # site must be written at that same site. One of the released scripts reads at one
 # block and writes one block later, since a bare number does not say what it counts.
 #
+# ## A place, or a place beside something?
+#
+# An ID is defined by our grid of cells in the *image*. A noun could as well say where its object is *seen from the
+# other one*: "one column to the left of the camel". On averages over partners you cannot tell: the partner averages
+# out. You need pictures that pull the two apart. Move one object by a cell, move the other one, move both.
+#
+# ````{exercise} Research sprint: absolute or relative
+# :label: ch4-code
+#
+# Difficulty ●●● · importance ●●● · half a day
+#
+# For the measure, write `code_of(own, both, partner)`. Each argument holds changes of the state at a noun, after
+# minus before, `[scenes, d_model]`: when its own object moves a cell to the right, when both objects do, and when
+# the partner alone does. Return two numbers, `absolute` and `relative`, as parts of the change that the own step makes:
+# how much of it is still there if the partner comes along, and how much of it the partner makes by going the *other*
+# way. A code of places in the image gives 1 and 0, one of relations 0 and 1. Mind three things: a scene is noisy; the
+# partner may change something else in the vector, too; and a cosine has no size.
+#
+# Then make the pictures, read both nouns, and say beforehand what you expect at either, and why.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show the first hour", "code_prompt_hide": "Hide the first hour"}
+def code_of(own, both, partner):
+    # Means before products: the noise of one scene would lengthen the ruler, and shorten
+    # whatever is measured with it. The projection on the own step leaves out what the partner
+    # changes elsewhere in the vector, and keeps the size that a cosine throws away.
+    ruler = own.mean(0)
+    along = [float(change.mean(0) @ ruler / ruler.square().sum()) for change in (both, partner)]
+    # They need not sum to one: that they do is a finding (the two places add up), so measure both.
+    return along[0], -along[1]
+
+
+def four_pictures(model, count):
+    """States at both nouns: as it is, the first object moved, the second moved, both moved."""
+    random, prompts, spans = np.random.default_rng(SEED), [], []
+    for number in range(count):
+        pair, rows = FEW[number % len(FEW)], random.permutation(4)[:2]
+        columns = random.integers(0, 3, 2)
+        for steps in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            places = zip(rows, columns, steps, strict=True)
+            cells = [(int(row), int(column + step)) for row, column, step in places]
+            image = grid_scene(pair, cells, SIZE, 4).render()
+            prompts.append(model.prompt(image, LEFT_RIGHT.format(*pair)))
+            spans.append([span[-1] for span in prompts[-1].words(pair)])
+    states = read_states(model, prompts, spans, sites_of(model))
+    return states.reshape(len(states), count, 4, 2, -1)
+
+
+states = four_pictures(vlm, 8 if SMALL else 32)
+changes, lines = states - states[:, :, :1], {}
+for layer, change in zip(blocks(vlm), changes, strict=True):
+    for noun, word in enumerate(("first noun", "second noun")):
+        own, partner, both = (change[:, picture, noun] for picture in (1 + noun, 2 - noun, 3))
+        lines[word, layer] = code_of(own, both, partner)
+code = pd.DataFrame(lines, index=["absolute", "relative"]).T.round(2)
+code.unstack(0).swaplevel(axis=1).sort_index(axis=1)
+# Still to do: intervals (draw scenes again, all four pictures of a scene together), the same
+# along rows, and the control: a step of an object that the question does not name.
+
+# %%
+ch04.check_code(code_of)
+
+# %% [markdown]
 # ## Summary
 #
 # - Average over partners, centre over places, average over pairs: what is left says *where*,
@@ -817,11 +908,10 @@ print("sites:", again.sites[0], "...", again.sites[-1])
 #
 # ## Open question: a research sprint
 #
-# An ID is defined by our grid of cells in the *image*. But a model could code places
-# relative to the other object, or to the middle of all objects. Design scenes that tell
-# the two apart: move both objects together, so that the relation stays and the place changes;
-# then move the partner alone. Extract IDs from both. What would each hypothesis
-# predict for the cosine between them? Decide before you run it.
+# With two objects, "seen from the other one" and "seen from the middle of all objects" are nearly the same code. In a
+# crowd they are not. Take an afternoon: design scenes with four or five objects that tell apart a place in the image,
+# a place beside the object that the question will name, and a place in the crowd. The first noun cannot know
+# whom the question will name. What does each hypothesis predict for it? Decide before you run it.
 #
 # ## Further reading
 #

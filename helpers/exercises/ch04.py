@@ -35,7 +35,14 @@ def check_by_hand(function: Callable[[torch.Tensor], torch.Tensor], vlm: HookedV
     assert float(got.mean((0, 1)).abs().max()) < 1e-4, (
         "the IDs' mean over the grid is not zero: subtract each pair's mean over rows and columns"
     )
-    assert error < 1e-4, f"the planted IDs are off by up to {error:.3f}"
+    told = f"the planted IDs are off by up to {error:.2f}. "
+    if float(got.abs().max()) < 1e-3:
+        told += "Nothing is left: you subtracted the mean over pairs, and the IDs went with it"
+    elif any(float((got.mean(axis)).abs().max()) < 1e-4 for axis in (0, 1)):
+        told += "Subtract one mean over all cells of a pair, not one for every row or column"
+    else:
+        told += "Is every partner in your average? Each of them pulls the state its own way"
+    assert error < 1e-4, told
 
     grid, site = 2, vlm.resid_post(vlm.n_layers // 2)
     cells = [divmod(cell, grid) for cell in range(grid * grid)]
@@ -92,6 +99,14 @@ def check_split_half(function: Callable[[torch.Tensor, torch.Tensor], float]) ->
         f"30 noisy pairs on each side should still agree at about 0.9, not {noisy:.3f}: "
         "average over the pairs of a half first, then take the cosine"
     )
+    one, other = torch.ones(30, 4, 4, 64), torch.ones(30, 4, 4, 64)
+    one[:, 0, 0], other[:, 0, 0] = 50.0, 50.0  # a long ID that agrees, among fifteen that do not
+    other[:, 0, 1:] = other[:, 1:] = -1.0
+    uneven = float(function(one, other))
+    assert abs(uneven + 14 / 16) < 1e-3, (
+        f"one cell with long IDs agrees and fifteen with short ones are opposite: you get "
+        f"{uneven:.2f}. Every cell has one vote: a cosine for each cell, then the mean"
+    )
     scaled = float(function(shared + noise(2), 3 * (shared + noise(2))))
     assert 0.75 < scaled < 1.01, f"the size of the vectors must not matter: got {scaled:.3f}"
     print(f"Correct: signal behind noise of twice its size still agrees at {noisy:.2f}.")
@@ -121,10 +136,111 @@ def check_interpolate(
         assert got is not None, "the function returns nothing: is a `return` missing?"
         assert tuple(got.shape) == (6,), f"at {what} the shape is {tuple(got.shape)}, not (6,)"
         wanted = ids.interpolate(ids.sites[0], row, column)
-        assert torch.allclose(got, wanted, atol=1e-4), (
-            f"at {what} (row {row}, column {column}) the vector is off by "
-            f"{float((got - wanted).abs().max()):.3f}"
-        )
-    ones = function(torch.ones(4, 5, 6), 2.7, 0.1)
-    assert torch.allclose(ones, torch.ones(6), atol=1e-5), "the four weights must sum to 1"
+        if torch.allclose(got, wanted, atol=1e-4):
+            continue
+        total = float(function(torch.ones(4, 5, 1), row, column))
+        told = f"at {what} (row {row}, column {column}) the vector is wrong. "
+        if abs(total - 1) > 1e-4:
+            told += f"Your weights sum to {total:.2f} there, not to 1"
+        elif torch.allclose(got, grid[round(row), round(column)], atol=1e-4):
+            told += "It is that of the nearest cell; its neighbours have a say, too"
+        elif row < 4 and torch.allclose(got, ids.interpolate(ids.sites[0], min(column, 3), row)):
+            told += "Rows and columns are exchanged"
+        else:
+            told += "The weights sum to 1, but the nearer a cell the more it must weigh, in a line"
+        raise AssertionError(told)
     print("Correct: exact at centres, at edges and in between, and the weights sum to 1.")
+
+
+def check_wrong_cell(function: Callable[[int], float]) -> None:
+    """Check the mean cosine between different vectors, of one length, that sum to zero.
+
+    Raises:
+        AssertionError: with what is probably wrong.
+    """
+    for cells in (4, 16, 3):
+        # Any such vectors do: the corners of a simplex, or points of a circle.
+        turn = 2 * torch.pi * torch.arange(cells) / cells
+        vectors = torch.stack([turn.cos(), turn.sin()], 1)
+        table = vectors @ vectors.T
+        wanted = float(table[~torch.eye(cells, dtype=torch.bool)].mean())
+        got = function(cells)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        got = float(got)
+        if abs(got - wanted) < 1e-5:
+            continue
+        slips = {
+            0.0: "If all the others were at right angles, the sum could not be zero",
+            -wanted: "The others must cancel the one: on which side of zero is that?",
+            -1 / cells: "How many *others* does a vector have?",
+            -1.0: "One vector that is the opposite would do, but it cannot be all of them",
+        }
+        hints = [hint for value, hint in slips.items() if abs(got - value) < 1e-5]
+        raise AssertionError(
+            f"for {cells} vectors you say {got:.4f}; on a circle it is not so. "
+            + (hints[0] if hints else "Write the squared length of the sum as a sum of products")
+        )
+    print("Correct: it hangs on the number of cells alone.")
+
+
+def check_code(
+    function: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], tuple[float, float]],
+) -> None:
+    """Check ``(own, both, partner) -> (absolute, relative)`` on codes that were made up.
+
+    Raises:
+        AssertionError: with the code that was misread and what was probably forgotten.
+    """
+    random = torch.Generator().manual_seed(0)
+    step, nuisance = torch.linalg.qr(torch.randn(64, 2, generator=random)).Q.T
+    codes = {
+        "a code of places in the image": (1.0, 0.0, 1.0),
+        "a code of relations": (0.0, 1.0, 1.0),
+        "half of each": (0.5, 0.5, 1.0),
+        "places in the image, and a little with the partner": (1.2, -0.2, 1.0),
+        "a code in which the two places do not add up": (0.5, 0.2, 1.0),
+        "small steps of a code of places": (1.0, 0.0, 0.2),
+    }
+    for name, (absolute, relative, size) in codes.items():
+        # The partner turns something else in the vector, four times as much as a step.
+        own = size * step.repeat(1600, 1)
+        both = size * (absolute * step + 4 * nuisance).repeat(1600, 1)
+        partner = size * (-relative * step + 4 * nuisance).repeat(1600, 1)
+        noisy = [
+            part + size * 0.2 * torch.randn(1600, 64, generator=random)
+            for part in (own, both, partner)
+        ]
+        got = function(*noisy)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        assert len(got) == 2, f"return two numbers, absolute and relative, not {len(got)}"
+        one, other = (float(value) for value in got)
+        if abs(one - absolute) < 0.08 and abs(other - relative) < 0.08:
+            continue
+        ruler, means = noisy[0].mean(0), [part.mean(0) for part in noisy]
+        singles = [
+            float(((part * noisy[0]).sum(-1) / noisy[0].square().sum(-1)).mean()) for part in noisy
+        ]
+        cosines = [float(torch.cosine_similarity(mean, ruler, dim=0)) for mean in means]
+        lengths = [float(mean.norm() / ruler.norm()) for mean in means]
+        told = (
+            f"{name} gives {absolute:+.1f} and {relative:+.1f}; you have {one:+.2f}, {other:+.2f}. "
+        )
+        if abs(one - absolute) < 0.08 and abs(other + relative) < 0.08:
+            told += "The partner's step to the right is a step to the left, seen from it: the sign"
+        elif abs(one - cosines[1]) < 1e-3 and abs(other + cosines[2]) < 1e-3:
+            told += "A cosine has no size, and what the partner turns elsewhere makes it smaller"
+        elif abs(one - lengths[1]) < 1e-3 and abs(other - lengths[2]) < 1e-3:
+            told += "A length counts all that changes; only what lies along the own step is place"
+        elif abs(one + other - 1) < 1e-4:
+            told += "One is not 1 minus the other: whether places add up is to be found out"
+        elif abs(one - singles[1]) < 1e-3 and abs(other + singles[2]) < 1e-3:
+            told += (
+                "Both come out too small, as they do if scenes are measured one by one: their "
+                "noise makes every ruler longer. Average first"
+            )
+        elif abs(one - size * absolute) < 0.08 and abs(other - size * relative) < 0.08:
+            told += "Measure in own steps: a code with small steps is a code, too"
+        else:
+            told += "How much of the mean change lies along the mean own step, in own steps?"
+        raise AssertionError(told)
+    print("Correct: places and relations are told apart, whatever else the partner does.")
