@@ -203,6 +203,12 @@ def test_a_chapter_that_will_not_do_is_named_with_what_to_mend(tmp_path, order, 
     assert str(error.value).startswith("90_a_chapter, ") or "90_a_chapter:" in str(error.value)
 
 
+def test_a_local_name_of_another_cell_is_not_the_solutions(tmp_path):
+    solution = PARTS["solution"] + "\n\n\nLIMIT = [step for step in (1, 2)]"
+    end = "# %%\ndef other(LIMIT):\n    return [step for step in LIMIT]"
+    assert copied_chapter(write_chapter(tmp_path, solution=solution, end=end))[1] == 1
+
+
 def test_an_error_leaves_the_folder_as_it_was_and_tells_of_every_chapter(tmp_path):
     root, folder, target = project(tmp_path / "root"), tmp_path / "chapters", tmp_path / "out"
     for name in ("91_one", "92_other"):

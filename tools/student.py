@@ -22,8 +22,8 @@ import ast
 import copy
 import json
 import shutil
+import symtable
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -128,7 +128,7 @@ def _exercise(notebook, where, title, label, cell, solution, end) -> Exercise:
     if not asked:
         names = ", ".join(function.name for function in functions)
         raise StudentError(f"{where}: its check uses none of the solution's functions ({names}).")
-    answer = bound(body) - {function.name for function in asked}
+    answer = bound(cells[solution]) - {function.name for function in asked}
     _refuse_what_would_be_lost(cells, answer, where)
     return Exercise(label, title, cell, solution, checks, asked)
 
@@ -138,7 +138,7 @@ def _refuse_what_would_be_lost(cells, answer: set[str], where: str) -> None:
     if not answer:
         return
     others = {n: c for n, c in enumerate(cells) if is_code(c) and not is_solution(c)}
-    lost = answer.difference(*(bound(parsed(cell).body) for cell in others.values()))
+    lost = answer.difference(*map(bound, others.values()))
     for number, cell in others.items():
         if used := sorted(lost & loaded(cell)):
             raise StudentError(
@@ -194,25 +194,26 @@ def check_calls(cell) -> list[str]:
 
 
 def loaded(cell) -> set[str]:
-    """Names that a code cell reads."""
-    names = [node for node in ast.walk(parsed(cell)) if isinstance(node, ast.Name)]
-    return {node.id for node in names if isinstance(node.ctx, ast.Load)}
-
-
-def bound(body: Iterable[ast.stmt]) -> set[str]:
-    """Names that statements give a meaning to in the notebook, not those inside functions."""
-    found, left = set(), list(body)
-    while left:
-        node = left.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-            continue
-        if isinstance(node, ast.alias):
-            found.add((node.asname or node.name).partition(".")[0])
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        left += ast.iter_child_nodes(node)
+    """Names of the notebook that a code cell reads, also within its functions."""
+    found, scopes = set(), [_scope(cell.source)]
+    while scopes:
+        scope = scopes.pop()
+        for symbol in scope.get_symbols():
+            if symbol.is_referenced() and (scope.get_type() == "module" or symbol.is_global()):
+                found.add(symbol.get_name())
+        scopes += scope.get_children()
     return found
+
+
+def bound(cell) -> set[str]:
+    """Names of the notebook that a code cell gives a meaning to."""
+    symbols = _scope(cell.source).get_symbols()
+    return {one.get_name() for one in symbols if one.is_assigned() or one.is_imported()}
+
+
+@cache
+def _scope(source: str) -> symtable.SymbolTable:
+    return symtable.symtable(TransformerManager().transform_cell(source), "a cell", "exec")
 
 
 # ---------------------------------------------------------------- a student's copy
