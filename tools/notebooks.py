@@ -35,6 +35,8 @@ KERNEL_ENVIRONMENT = {
     # Progress bars are for people; on a page they would be empty boxes.
     "TQDM_DISABLE": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    # A page has no kernel: widgets show all their states instead (helpers/widgets/showing.py).
+    "HELPERS_FOR_A_PAGE": "1",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "JUPYTER_PREFER_ENV_PATH": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
