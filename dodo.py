@@ -52,6 +52,7 @@ PARAMETERS = {
     "19_space_and_time": {},
     "20_how_fast_and_why": {},
     "21_which_model": {},
+    "22_playground": {},
 }
 
 # Pages that take times, or read what the others left. They run when all others are done, so that
@@ -60,8 +61,9 @@ TIMINGS = BUILD / "benchmarks" / "engine.json"
 LEDGER = BUILD / "ledger.json"
 LAST = ("20_how_fast_and_why", "21_which_model")
 
-#: Chapters whose model takes videos.
+#: Chapters whose model takes videos, and those that open one beside the other.
 ABOUT_TIME = ("16_flow_in_time", "17_temporal_ids", "18_steering_time", "19_space_and_time")
+ABOUT_BOTH = ("22_playground",)
 
 
 def parameters_of(name: str) -> dict:
@@ -71,6 +73,8 @@ def parameters_of(name: str) -> dict:
     small = get_var("SMALL")
     if model is not None:
         found["MODEL"] = model
+    if name in ABOUT_BOTH and get_var("VIDEO_MODEL") is not None:
+        found["VIDEO_MODEL"] = get_var("VIDEO_MODEL")
     if small is not None:
         found["SMALL"] = small.lower() in ("1", "true", "yes")
     return found
