@@ -18,6 +18,7 @@ from helpers.extraction import frame_pixels
 from helpers.grids import View
 from helpers.hooks import HookedVLM
 from helpers.interventions import Edit, Job, random_direction
+from helpers.pictures import pictures_once
 from helpers.prompts import Prompt, Video
 from helpers.stimuli.clip_questions import CLIP_ANSWERS
 from helpers.stimuli.clip_sampling import clips
@@ -157,12 +158,13 @@ def swaps(
     if not arms or not any(sets.values()):
         raise ValueError("swaps of no clips have no result")
     size, tables = max(1, 2 * _AT_ONCE // len(arms)), []
-    for kind, some in sets.items():
-        for start in range(0, len(some), size):
-            part = some[start : start + size]
-            table = _swaps(vlm, part, arms, changes, groups, sites, save_to)
-            number = (table.pop("number") + start).astype(str)
-            tables.append(table.assign(kind=kind, clip=f"{kind} " + number))
+    with pictures_once(vlm):
+        for kind, some in sets.items():
+            for start in range(0, len(some), size):
+                part = some[start : start + size]
+                table = _swaps(vlm, part, arms, changes, groups, sites, save_to)
+                number = (table.pop("number") + start).astype(str)
+                tables.append(table.assign(kind=kind, clip=f"{kind} " + number))
     return pd.concat(tables, ignore_index=True)
 
 

@@ -13,6 +13,7 @@ import torch
 from tqdm.auto import tqdm
 
 from helpers.hooks import HookedVLM
+from helpers.pictures import pictures_once
 from helpers.prompts import Video
 from helpers.reading import read_states
 from helpers.stimuli.clips import Clip
@@ -102,13 +103,14 @@ def centred_means(
         counts[shot.pair, *shot.places[0]] += 1
     size = max(1, batch_size // len(texts))
     starts = range(0, len(shots), size)
-    for start in tqdm(starts, desc="IDs", disable=not progress, leave=False):
-        part = shots[start : start + size]
-        states = _noun_states(vlm, part, pairs, texts, nouns, sites)
-        for number, (noun, text) in enumerate(wanted):
-            read = states[:, :, texts.index(text), nouns.index(noun)]
-            for index, shot in enumerate(part):
-                sums[number, :, shot.pair, *shot.places[noun]] += read[:, index]
+    with pictures_once(vlm):
+        for start in tqdm(starts, desc="IDs", disable=not progress, leave=False):
+            part = shots[start : start + size]
+            states = _noun_states(vlm, part, pairs, texts, nouns, sites)
+            for number, (noun, text) in enumerate(wanted):
+                read = states[:, :, texts.index(text), nouns.index(noun)]
+                for index, shot in enumerate(part):
+                    sums[number, :, shot.pair, *shot.places[noun]] += read[:, index]
     means = sums / counts
     over = tuple(range(3, 3 + len(shape)))
     return means - means.mean(over, keepdim=True)

@@ -52,6 +52,8 @@ class Family:
             processor does the same to them, but only where torchvision is installed.
         dtypes: what it is run with on a GPU, best first.
         layers: from the model to its decoder blocks, in order.
+        tower: from the model to its vision tower, where that takes pictures apart from each other,
+            ``[pictures, 3, height, width]``: equal ones are then encoded once.
     """
 
     name: str
@@ -70,10 +72,15 @@ class Family:
     frames_as_pictures: bool = False
     dtypes: tuple[str, ...] = ("bfloat16", "float16")
     layers: Callable[[nn.Module], nn.ModuleList] = lambda model: model.get_decoder().layers
+    tower: Callable[[nn.Module], nn.Module] | None = None
 
     def required(self, video: bool) -> tuple[str, ...]:
         """The inputs that a picture needs, or a video."""
         return self.required_video_inputs if video else self.required_inputs
+
+
+def _vision_tower(model: nn.Module) -> nn.Module:
+    return model.model.vision_tower
 
 
 _QWEN: Mapping[str, Any] = {
@@ -85,7 +92,7 @@ _QWEN: Mapping[str, Any] = {
 }
 
 FAMILIES = (
-    Family("LLaVA-1.5", ("llava",), cropped_square, dtypes=("float16",)),
+    Family("LLaVA-1.5", ("llava",), cropped_square, dtypes=("float16",), tower=_vision_tower),
     Family("Qwen2-VL", ("qwen2_vl",), **_QWEN),
     Family(
         "Qwen2.5-VL",
@@ -117,6 +124,7 @@ FAMILIES = (
         square_frames,
         video_token="image_token_id",
         required_video_inputs=("pixel_values",),
+        tower=_vision_tower,
     ),
     Family(
         "Gemma 3",
@@ -126,6 +134,7 @@ FAMILIES = (
         padded_inputs=("token_type_ids",),
         image_sees_itself=True,
         dtypes=("bfloat16", "float32"),  # its activations overflow float16
+        tower=_vision_tower,
     ),
     Family(
         "LLaVA-OneVision",
@@ -136,6 +145,7 @@ FAMILIES = (
         tiled_inputs=("pixel_values",),
         frames_as_pictures=True,
         dtypes=("float16",),
+        tower=_vision_tower,
     ),
     Family(
         "LLaVA-Video",
@@ -144,6 +154,7 @@ FAMILIES = (
         frames_with_newlines,
         required_inputs=("pixel_values", "image_sizes"),
         tiled_inputs=("pixel_values",),
+        tower=_vision_tower,
     ),
     Family(
         "VideoLLaMA3",
@@ -165,16 +176,51 @@ FAMILIES = (
 )  # fmt: skip
 
 
+#: Those that were registered since, by their names.
+_REGISTERED: dict[str, Family] = {}
+
+
+def families() -> tuple[Family, ...]:
+    """All families: those of this file, then those that were registered."""
+    return (*FAMILIES, *_REGISTERED.values())
+
+
+def register(family: Family) -> None:
+    """Make a family known that has no entry in this file.
+
+    An entry that was registered before under the same name is replaced, so that a notebook's cell
+    can run twice.
+
+    Raises:
+        ValueError: if the entry names no model type, or another family has its name or a type.
+    """
+    if not family.model_types:
+        raise ValueError(f"{family.name!r} names no model type: give those of config.model_type")
+    others = [*FAMILIES, *(one for name, one in _REGISTERED.items() if name != family.name)]
+    for other in others:
+        shared = sorted({*family.model_types} & {*other.model_types})
+        if shared:
+            raise ValueError(
+                f"{other.name!r} has the model type {shared[0]!r} already; a type belongs to one "
+                "family. To try an entry of your own for it, give it to HookedVLM(model, "
+                "processor, family)"
+            )
+        if other.name == family.name:
+            raise ValueError(f"there is a family called {family.name!r}: choose another name")
+    _REGISTERED[family.name] = family
+
+
 def family_of(config: Any) -> Family:
     """Return the entry for a model's config.
 
     Raises:
         ValueError: if the family is not known; the message lists those that are.
     """
-    for family in FAMILIES:
+    for family in families():
         if config.model_type in family.model_types:
             return family
-    known = ", ".join(kind for family in FAMILIES for kind in family.model_types)
+    known = ", ".join(kind for family in families() for kind in family.model_types)
     raise ValueError(
-        f"no entry for model type {config.model_type!r} in families.py; known: {known}"
+        f"no entry for model type {config.model_type!r} in families.py; known: {known}. "
+        "To add one: helpers.families.register(Family(...))"
     )

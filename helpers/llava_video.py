@@ -137,6 +137,8 @@ class LlavaVideoForConditionalGeneration(LlavaOnevisionForConditionalGeneration)
         self.post_init()
 
 
+#: Prepared frames that a processor keeps.
+_PREPARED = 256
 _VIDEO_PROCESSOR = "LlavaOnevisionVideoProcessor"
 #: Settings of pictures that are those of frames, too.
 _OF_FRAMES = (
@@ -176,6 +178,7 @@ class FramesProcessor(LlavaOnevisionProcessor):
             video_token=video_token,
             vision_aspect_ratio=vision_aspect_ratio,
         )
+        self._prepared: dict[tuple, torch.Tensor] = {}
 
     def _process_videos(self, videos: Any, **kwargs: Any) -> tuple[dict[str, Any], list[str]]:
         videos = make_batched_videos(videos)
@@ -194,17 +197,21 @@ class FramesProcessor(LlavaOnevisionProcessor):
     def _frames(self, frames: list[Any]) -> torch.Tensor:
         """The frames as ``[frames, 3, height, width]``."""
         size = self.image_processor.size
-        # A picture that is shown again and again is prepared once.
-        keys = [(np.shape(frame), np.asarray(frame).tobytes()) for frame in frames]
-        different = dict(zip(keys, frames, strict=True))
-        number = {key: index for index, key in enumerate(different)}
-        # The first of an image's tiles shows it whole. One more is the fewest that can be asked.
-        tiles = self.image_processor(
-            list(different.values()),
-            image_grid_pinpoints=[[size["height"], size["width"]]],
-            return_tensors="pt",
-        )
-        return tiles["pixel_values"][[number[key] for key in keys], 0]
+        how = self.image_processor.to_json_string()
+        keys = [(how, np.shape(frame), np.asarray(frame).tobytes()) for frame in frames]
+        # A picture that is shown again and again, in this video or the next, is prepared once.
+        ready = {key: self._prepared[key] for key in keys if key in self._prepared}
+        new = {key: frame for key, frame in zip(keys, frames, strict=True) if key not in ready}
+        if new:
+            # The first of an image's tiles shows it whole. One more is the fewest to ask for.
+            tiles = self.image_processor(
+                list(new.values()),
+                image_grid_pinpoints=[[size["height"], size["width"]]],
+                return_tensors="pt",
+            )
+            ready |= dict(zip(new, tiles["pixel_values"][:, 0].unbind(), strict=True))
+        self._prepared = dict(list((self._prepared | ready).items())[-_PREPARED:])
+        return torch.stack([ready[key] for key in keys])
 
     def to_dict(self) -> dict[str, Any]:
         """What is saved: transformers reads it as LLaVA-OneVision's own, beside torchvision."""

@@ -8,6 +8,7 @@ from transformers import DynamicCache
 from helpers.engine import depth_of
 from helpers.hooks import HookedVLM, HookPoint
 from helpers.packs import Pack, image_bounds, image_key, text_start
+from helpers.pictures import pictures_once
 from helpers.prompts import Prompt
 from helpers.rows import Blocks, Enough, Rows, has_hooks_of_others
 
@@ -48,9 +49,10 @@ def read_states(
         firsts.setdefault(key, index)
     order = sorted(range(len(prompts)), key=lambda i: (keys[i][0], firsts[keys[i]]))
     found = torch.empty(len(sites), *where.shape, vlm.d_model)
-    for begin in range(0, len(order), batch_size):
-        chosen = order[begin : begin + batch_size]
-        found[:, chosen] = _read(vlm, [prompts[i] for i in chosen], where[chosen], sites)
+    with pictures_once(vlm):
+        for begin in range(0, len(order), batch_size):
+            chosen = order[begin : begin + batch_size]
+            found[:, chosen] = _read(vlm, [prompts[i] for i in chosen], where[chosen], sites)
     return found
 
 

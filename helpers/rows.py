@@ -395,11 +395,15 @@ def _mapped(noted: dict[str, Any], change: Callable) -> dict[str, Any]:
 def has_hooks_of_others(vlm: HookedVLM) -> bool:
     """Whether hooks that this package does not know sit on the blocks.
 
-    They may count positions from the start of the prompt. Transformers' own, which note hidden
-    states and stay after their first use, do no harm.
+    They may count positions from the start of the prompt.
     """
-    return any(
-        not (hook.__module__ or "").startswith("transformers.")
-        for block in vlm.layers
-        for hook in [*block._forward_hooks.values(), *block._forward_pre_hooks.values()]
-    )
+    return any(map(is_hooked, vlm.layers))
+
+
+def is_hooked(module: torch.nn.Module) -> bool:
+    """Whether somebody's hooks sit on a module.
+
+    Transformers' own, which note hidden states and stay after their first use, do no harm.
+    """
+    hooks = [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+    return any(not (hook.__module__ or "").startswith("transformers.") for hook in hooks)

@@ -14,6 +14,7 @@ from helpers.engine import CleanRun, depth_of
 from helpers.fingerprint import Fingerprint
 from helpers.hooks import HookedVLM
 from helpers.interventions import Edit, Job, check_edit
+from helpers.pictures import pictures_once
 from helpers.prompts import Prompt
 
 #: Bytes that a batch may take beside the model, unless said otherwise.
@@ -248,7 +249,7 @@ def _sweep(
             store.add(table)
         bar.update(len(indices))
 
-    with bar, torch.no_grad():
+    with bar, torch.no_grad(), pictures_once(vlm):
         known = _known(jobs, done, ready)
         if known:
             note(list(known), ready.logits[list(known.values())])
@@ -401,7 +402,7 @@ def mirror_swap(
     size = max(1, min(_MOST_PROMPTS, budget // (2 * states_of_one)))
     tables = []
     bar = tqdm(total=len(prompts), desc="mirror swap", disable=not progress, leave=False)
-    with bar:
+    with bar, pictures_once(vlm):
         for begin in range(0, len(prompts), size):
             chosen = range(begin, min(begin + size, len(prompts)))
             tables.append(
