@@ -100,9 +100,9 @@ def models() -> pd.DataFrame:
         (of 448 x 448 pixels; Llama 3.2's patches are not in the sequence), ``video``, ``licence``,
         and ``note``.
     """
-    from helpers.families import FAMILIES
+    from helpers.families import families
 
-    films = {family.name for family in FAMILIES if family.video_views is not None}
+    films = {family.name for family in families() if family.video_views is not None}
     rows = []
     for model in KNOWN:
         parameters = model.billions * 1e9

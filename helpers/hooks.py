@@ -1,4 +1,4 @@
-"""TransformerLens-style hooks on an unmodified Hugging Face vision-language model.
+"""TransformerLens-style hooks on an unmodified Hugging Face vision-language model::
 
     vlm = load_vlm("tiny-llava")
     prompt = vlm.prompt(image, "Is the frog to the left or right of the camel?")
@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from helpers.families import family_of
+from helpers.families import Family, family_of
 from helpers.prompts import Prompt, build_prompt
 
 HookFunction = Callable[[torch.Tensor, "HookPoint"], torch.Tensor | None]
@@ -59,8 +59,9 @@ class HookedVLM:
         work: how many prompts ran in full so far, and how many rows of edits behind them.
     """
 
-    def __init__(self, model: nn.Module, processor: Any) -> None:
-        self.family = family_of(model.config)
+    def __init__(self, model: nn.Module, processor: Any, family: Family | None = None) -> None:
+        """Wrap a model; ``family`` is its entry, by default the one of its ``model_type``."""
+        self.family = family_of(model.config) if family is None else family
         self.model = model.eval()
         self.processor = processor
         self.layers = self.family.layers(model)
@@ -78,10 +79,12 @@ class HookedVLM:
 
     @property
     def device(self) -> torch.device:
+        """Where the model is."""
         return self.model.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The type of its weights."""
         return self.model.dtype
 
     def resid_post(self, layer: int) -> str:

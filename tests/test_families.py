@@ -6,23 +6,29 @@ What holds for LLaVA in detail (``test_prompts``, ``test_hooks``, ``test_engine`
 import pandas as pd
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from zoo import VIDEO, ZOO, video_inputs
 
 from helpers import Edit, Job, load_vlm, mirror_swap, read_states, steer, sweep
 from helpers.beliefs import beliefs
 from helpers.engine import CleanRun, depth_of
 from helpers.interventions import as_hooks
+from helpers.judge import (
+    CHECKS,
+    QUESTIONS,
+    Bench,
+    edits_of,
+    noise,
+    noise_picture,
+    patches_alone,
+    run_check,
+    touches,
+)
 from helpers.prompts import Video
 from helpers.sweeps import replies
 
 EXACT = {"atol": 1e-5, "rtol": 1e-5}
 ANSWERS = ("Left", "Right")
-QUESTIONS = (
-    "Is the frog to the left or right of the backpack?",
-    "Where is the cat?",
-    "Is the camel above or below the tree?",
-)
 
 
 @pytest.fixture(scope="module", params=ZOO)
@@ -30,22 +36,15 @@ def vlm(request):
     return load_vlm(*ZOO[request.param](), device="cpu")
 
 
-def picture(seed, size=(90, 60)):
-    pixels = torch.randint(
-        256, (size[1], size[0], 3), generator=torch.Generator().manual_seed(seed)
-    )
-    return Image.fromarray(pixels.byte().numpy())
+@pytest.fixture(scope="module")
+def bench(vlm):
+    return Bench(vlm)
 
 
 @pytest.fixture(scope="module")
-def asked(vlm):
+def asked(bench):
     """Pictures of different shapes, questions of different lengths; two about one picture."""
-    shapes = [(90, 60), (60, 90), (40, 40)]
-    prompts = [
-        vlm.prompt(picture(seed, size), question)
-        for seed, (size, question) in enumerate(zip(shapes, QUESTIONS, strict=True))
-    ]
-    return [*prompts, vlm.prompt(picture(0, shapes[0]), QUESTIONS[1])]
+    return bench.prompts
 
 
 def plain(vlm, prompt):
@@ -54,39 +53,25 @@ def plain(vlm, prompt):
         return vlm.model(**prompt.inputs).logits[:, -1]
 
 
-def noise(seed, *shape, scale=3.0):
-    return scale * torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+# The judge --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.name)
+def test_the_judge_passes_the_family(bench, check):
+    found = run_check(check, bench)
+    assert found["passed"], found
+
+
+def test_the_judges_rows_move_the_logits(vlm, asked):
+    """Else equal logits would say nothing."""
+    prompt = asked[0]
+    rows = edits_of(vlm, prompt)
+    moved = (full(vlm, prompt, rows) - plain(vlm, prompt)).abs().amax(-1) > 1e-3
+    # Behind the last block only the last token is read; beyond a window nothing is.
+    assert moved.float().mean() >= 0.5
 
 
 # Prompts ----------------------------------------------------------------------------------------
-
-
-def test_tokens_are_the_processors_own(vlm, asked):
-    for prompt in asked:
-        content = [{"type": "image"}, {"type": "text", "text": prompt.question}]
-        text = vlm.processor.apply_chat_template(
-            [{"role": "user", "content": content}], add_generation_prompt=True
-        )
-        begins = text.startswith(vlm.processor.tokenizer.bos_token or "\0")
-        given = vlm.processor(
-            images=[prompt.image], text=[text], return_tensors="pt", add_special_tokens=not begins
-        )
-        assert given["input_ids"].tolist() == prompt.inputs["input_ids"].tolist()
-        assert set(given) == set(prompt.inputs)
-        assert prompt.question in prompt.text
-
-
-def test_words_are_found_with_all_their_tokens(vlm, asked):
-    prompt = asked[0]
-    for word in ("frog", "backpack", "left or right", "?"):
-        span = prompt.word(word)
-        assert span == list(range(span[0], span[-1] + 1))
-        ids = prompt.inputs["input_ids"][0, span]
-        assert vlm.processor.tokenizer.decode(ids).strip() == word
-    assert prompt.word("the", -1)[0] > prompt.word("frog")[0]
-    assert min(prompt.word("Is")) > prompt.image_patches.positions[-1]
-    with pytest.raises(ValueError, match="zebra"):
-        prompt.word("zebra")
 
 
 def test_a_missing_input_is_an_error_and_not_other_logits(vlm, monkeypatch):
@@ -100,7 +85,7 @@ def test_a_missing_input_is_an_error_and_not_other_logits(vlm, monkeypatch):
 
         monkeypatch.setattr(processor, "__call__", without)
         with pytest.raises(ValueError, match=rf"needs {name} .* logits change silently"):
-            vlm.prompt(picture(0), QUESTIONS[0])
+            vlm.prompt(noise_picture(0), QUESTIONS[0])
 
 
 def test_a_placeholder_in_the_question_is_refused(vlm, asked):
@@ -109,101 +94,27 @@ def test_a_placeholder_in_the_question_is_refused(vlm, asked):
         int(asked[0].inputs["input_ids"][0, place])
     )
     with pytest.raises(ValueError, match="must not hold"):
-        vlm.prompt(picture(0), f"What is {token}?")
+        vlm.prompt(noise_picture(0), f"What is {token}?")
 
 
 # Patches ----------------------------------------------------------------------------------------
 
 
 def test_every_image_token_is_a_patch_or_stands_between_rows(vlm, asked):
+    if vlm.family.name in ("Llama 3.2 Vision", "LLaVA-OneVision", "LLaVA-Video"):
+        return  # no patches in the sequence; newlines among the image's tokens
     for prompt in asked:
-        patches = prompt.image_patches
-        shown = [position for view in patches.views for position in view.positions]
-        assert len(shown) == len(set(shown))
-        assert set(shown) <= set(patches.positions)
-        for view in patches.views:
-            assert len(view.positions) == view.grid[0] * view.grid[1]
-        if vlm.family.name not in ("Llama 3.2 Vision", "LLaVA-OneVision", "LLaVA-Video"):
-            assert set(shown) == set(patches.positions)
+        shown = [position for view in prompt.image_patches.views for position in view.positions]
+        assert set(shown) == set(prompt.image_patches.positions)
 
 
-def test_a_spot_in_the_picture_moves_the_patches_that_show_it(vlm):
-    """Of each view, the patch that shows the spot changes most on entering the decoder."""
-    if vlm.family.name == "Llama 3.2 Vision":
-        with pytest.raises(ValueError, match="not in the sequence"):
-            vlm.prompt(picture(0), "Where?").image_patches.at(0, 0)
-        return
-    width, height = 180, 120
-    grey = Image.new("RGB", (width, height), "grey")
-    prompt = vlm.prompt(grey, "Where?")
-    _mute_vision_attention(vlm)
-    site = "blocks.0.hook_resid_pre"
-    before = vlm.run_with_cache(prompt, site)[1][site][0]
-    tested = 0
-    for view in prompt.image_patches.views:
-        left, top, right, bottom = view.box
-        for row in range(view.grid[0]):
-            for column in range(view.grid[1]):
-                x = left + (column + 0.5) / view.grid[1] * (right - left)
-                y = top + (row + 0.5) / view.grid[0] * (bottom - top)
-                spotted = grey.copy()
-                reach = 2
-                ImageDraw.Draw(spotted).rectangle(
-                    [x * width - reach, y * height - reach, x * width + reach, y * height + reach],
-                    fill="red",
-                )
-                after = vlm.run_with_cache(vlm.prompt(spotted, "Where?"), site)[1][site][0]
-                change = (after - before).norm(dim=-1)[list(view.positions)]
-                assert view.positions[int(change.argmax())] == view.at(row, column)
-                assert view.at(row, column) in prompt.image_patches.showing(x, y)
-                tested += 1
-    assert tested >= 4
+def test_a_family_without_patches_says_so():
+    vlm = load_vlm(*ZOO["mllama"](), device="cpu")
+    with pytest.raises(ValueError, match="not in the sequence"):
+        vlm.prompt(noise_picture(0), "Where?").image_patches.at(0, 0)
 
 
-def _mute_vision_attention(vlm):
-    """Let every patch of the vision tower see itself alone, so that patches stay apart."""
-    for name, module in vlm.model.named_modules():
-        text = name.startswith(("model.language_model", "model.text_model"))
-        if not text and name.endswith(("self_attn", "attn", "attention")):
-            for part in ("out_proj", "proj", "projection_layer"):
-                if hasattr(module, part):
-                    getattr(module, part).weight.data.zero_()
-
-
-# Hooks ------------------------------------------------------------------------------------------
-
-
-def test_logits_and_sites_are_those_of_hugging_face(vlm, asked):
-    for prompt in asked:
-        with torch.no_grad():
-            output = vlm.model(**prompt.inputs, output_hidden_states=True)
-        logits, cache = vlm.run_with_cache(prompt)
-        assert torch.equal(logits, output.logits)
-        assert torch.allclose(vlm.last_logits(prompt), output.logits[:, -1], atol=1e-6)
-        for layer in range(vlm.n_layers - 1):
-            assert torch.equal(cache[vlm.resid_post(layer)], output.hidden_states[layer + 1])
-        decoder = vlm.model.get_decoder()
-        last = decoder.norm(cache[vlm.resid_post(vlm.n_layers - 1)])
-        assert torch.equal(last, output.hidden_states[-1])
-
-
-def test_batches_of_different_lengths_and_pictures_give_what_single_prompts_give(vlm, asked):
-    assert len({len(prompt) for prompt in asked}) > 1
-    last = vlm.last_logits(asked)
-    for row, prompt in enumerate(asked):
-        assert torch.allclose(last[row], plain(vlm, prompt)[0], **EXACT)
-
-
-def test_an_edit_is_read_where_it_is_written(vlm, asked):
-    prompt = asked[0]
-    word = prompt.word("frog")[-1]
-    for name in vlm.hook_names:
-        edit = Edit(name, (word,), noise(0, vlm.d_model))
-        clean = vlm.run_with_cache(prompt, name)[1][name]
-        after = vlm.run_with_cache(prompt, name, as_hooks([[edit]]))[1][name]
-        change = (after - clean)[0]
-        assert torch.allclose(change[word], edit.vectors, atol=1e-5)
-        assert change.norm(dim=-1).count_nonzero() == 1
+# Beliefs ----------------------------------------------------------------------------------------
 
 
 def test_beliefs_over_forms_of_several_tokens(vlm, asked):
@@ -218,37 +129,8 @@ def test_beliefs_over_forms_of_several_tokens(vlm, asked):
 # The engine -------------------------------------------------------------------------------------
 
 
-def edits_of(vlm, prompt):
-    """Rows of edits of every kind that the book uses."""
-    word, last = prompt.word(prompt.question.split()[2].strip("?")), prompt.last
-    image = prompt.image_patches.positions
-    d, posts = vlm.d_model, [vlm.resid_post(layer) for layer in range(vlm.n_layers)]
-    rows = []
-    for layer, site in enumerate(posts):
-        rows.append((steer(site, word, noise(1, d), 1.0),))
-        rows.append((Edit(f"blocks.{layer}.hook_resid_pre", tuple(word), noise(2, d)),))
-        rows.append((Edit(site, tuple(range(word[0], last)), noise(3, last - word[0], d), True),))
-        rows.append((Edit(site, (last,), noise(4, 1, d), True),))
-        rows.append((Edit(site, tuple(image), noise(5, len(image), d), True),))
-        rows.append((Edit(site, (image[len(image) // 2],), noise(6, d)),))
-        rows.append((Edit(f"blocks.{layer}.hook_resid_pre", (image[0],), noise(7, d)),))
-    rows.append((steer(posts[0], word, noise(8, d)), steer(posts[-1], [last], noise(9, d))))
-    rows.append((Edit(posts[0], (image[-1],), noise(10, d)),
-                 Edit("blocks.1.hook_resid_pre", (image[-1], last), noise(11, d))))  # fmt: skip
-    rows.append((Edit("blocks.0.hook_resid_pre", (0,), noise(12, d)),))
-    return rows
-
-
 def full(vlm, prompt, rows):
     return torch.cat([vlm.last_logits(prompt, as_hooks([edits])) for edits in rows])
-
-
-def touches(prompt, edits):
-    """Where a row's first edit is: before the image, in it, or behind it."""
-    first = min(min(edit.positions) for edit in edits)
-    if first > prompt.image_patches.positions[-1]:
-        return "text"
-    return "image" if first >= prompt.image_patches.positions[0] else "beginning"
 
 
 @pytest.mark.parametrize("where", ["text", "middle of the image", "anywhere"])
@@ -308,7 +190,7 @@ def test_states_are_read_as_a_full_pass_has_them(vlm, asked):
 
 def test_mirror_swaps_equal_swaps_by_hand(vlm, asked):
     clean = asked[:2]
-    other = [vlm.prompt(picture(9, p.image.size), p.question) for p in clean]
+    other = [vlm.prompt(noise_picture(9, p.image.size), p.question) for p in clean]
     groups = {
         "image": [p.image_patches.positions for p in clean],
         "text": [p.text_positions for p in clean],
@@ -335,7 +217,7 @@ def test_replies_under_edits_equal_hooked_generation(vlm, asked):
 
 
 def clip(seed=0, count=4):
-    return [picture(seed + number, (84, 56)) for number in range(count)]
+    return [noise_picture(seed + number, (84, 56)) for number in range(count)]
 
 
 @pytest.mark.parametrize("name", VIDEO)
@@ -360,18 +242,20 @@ def test_a_video_is_a_prompt_like_any_other(name):
 @pytest.mark.parametrize("name", VIDEO)
 def test_a_frame_moves_its_own_patches(name):
     vlm = load_vlm(*ZOO[name](), device="cpu")
-    _mute_vision_attention(vlm)
     frames, site = clip(), "blocks.0.hook_resid_pre"
-    prompt = vlm.prompt(Video(tuple(frames)), "Where?")
-    before = vlm.run_with_cache(prompt, site)[1][site][0]
-    for view in prompt.image_patches.views:
-        changed = list(frames)
-        changed[view.frame] = picture(99, (84, 56))
-        after = vlm.run_with_cache(vlm.prompt(Video(tuple(changed)), "Where?"), site)[1][site][0]
-        moved = set((after - before).norm(dim=-1).gt(1e-4).nonzero().flatten().tolist())
-        assert set(view.positions) <= moved
-        others = [p for v in prompt.image_patches.views if v != view for p in v.positions]
-        assert not moved & set(others)
+    with patches_alone(vlm.model):
+        prompt = vlm.prompt(Video(tuple(frames)), "Where?")
+        before = vlm.run_with_cache(prompt, site)[1][site][0]
+        for view in prompt.image_patches.views:
+            changed = list(frames)
+            changed[view.frame] = noise_picture(99, (84, 56))
+            other = vlm.prompt(Video(tuple(changed)), "Where?")
+            after = vlm.run_with_cache(other, site)[1][site][0]
+            change = (after - before).norm(dim=-1)
+            moved = set(change.gt(1e-4).nonzero().flatten().tolist())
+            assert set(view.positions) <= moved
+            others = [p for v in prompt.image_patches.views if v != view for p in v.positions]
+            assert not moved & set(others)
 
 
 def test_a_family_without_videos_says_so():
