@@ -1027,6 +1027,40 @@ figure.tight_layout()
 # cause beliefs you need four numbers beside it: noise on the same samples, the weakest
 # direction, valid answers, and the dose in the model's own units.
 #
+# ## What survives?
+#
+# You have seen how far one share travels. If a number is to compare *models*, it need not stay the
+# same under every protocol. It has to rank the models alike.
+#
+# ````{exercise} Research sprint: a number that survives
+# :label: ch9-survives
+#
+# Difficulty ●●● · importance ●●○ · 20 minutes for the function, an afternoon for the sprint
+#
+# Write `survives(table)`: a row for each protocol, a column for each model, any measure in the
+# cells. Return the *lowest* rank correlation (Spearman's) between two protocols: 1 if all of them
+# rank the models alike, -1 if two of them turn the order round. A protocol that gives all models the
+# same value ranks nobody: its correlation with any other counts as 0.
+#
+# Then go on with the open question at the end of the chapter: fill such a table for three measures,
+# and let your function tell which of them survives. Write down first how low is too low.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def survives(table):
+    # Ranks, not values: a protocol may squeeze or stretch the measure as it likes.
+    ranks, worst = table.rank(axis=1), 1.0
+    for one, other in itertools.combinations(table.index, 2):
+        flat = ranks.loc[one].std() == 0 or ranks.loc[other].std() == 0
+        worst = min(worst, 0.0 if flat else ranks.loc[one].corr(ranks.loc[other]))
+    # The lowest and not the mean: a reader of a paper gets one protocol, not all of them.
+    return float(worst)
+
+
+# %%
+ch09.check_survives(survives)
+
+# %% [markdown]
 # ## Summary
 #
 # - At block {glue:text}`ch9_block` and dose {glue:text}`ch9_dose`, chosen elsewhere, IDs turn

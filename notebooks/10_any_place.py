@@ -577,7 +577,7 @@ tell(found, " ".join([*each, *(one + "_control" for one in each), "6a_crossed", 
 # ````{exercise} Where it crosses
 # :label: ch10-crossing
 #
-# Difficulty ●○○ · importance ●●○ · 15 minutes
+# Difficulty ●○○ · importance ●●○ · 10 minutes
 #
 # Write `crossing(columns, log_odds)` for two arrays, columns in rising order. Return the column
 # at which the log-odds of "Left" first fall from above zero to zero or below, with a straight
@@ -1158,6 +1158,36 @@ if fields:
 # would all point away from the camel, and the black lines would meet at the star. The IDs of
 # 153 of these 169 places were never read from anything: they are interpolated.
 #
+# ````{exercise} Research sprint: beyond the edge
+# :label: ch10-outside
+#
+# Difficulty ●●● · importance ●●○ · 25 minutes for the function, an afternoon for the sprint
+#
+# Bilinear interpolation ends at the outer cells. To write an ID *outside* the picture, you need a map
+# without an edge. Write `outside(mean, row, column)` for IDs `mean` of shape
+# `[rows, columns, d_model]`. Fit them by least squares as $o + r\,u + c\,v$, with a vector $o$, a
+# vector $u$ for each row and a vector $v$ for each column, and return what the fit says of any
+# `row` and `column`, also of -4 or 6.
+#
+# Then take the afternoon: the open question at the end tells what to ask about a frog at column 6.
+# Before you do, compare the fit with the IDs where both exist. How much of an ID is not in it, and
+# what will you not know because of that?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def outside(mean, row, column):
+    rows, columns, width = mean.shape
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(mean)
+    # A column of ones: without it the fit would have to pass through zero at row 0, column 0.
+    known = torch.cat([places, torch.ones(len(places), 1).to(mean)], 1)
+    fit = torch.linalg.lstsq(known, mean.reshape(-1, width)).solution
+    return torch.tensor([row, column, 1.0]).to(mean) @ fit
+
+
+# %%
+ch10.check_outside(outside)
+
+# %% [markdown]
 # ## Summary
 #
 # - In photos, two objects that exchange their IDs at the best block swap

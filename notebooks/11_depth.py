@@ -794,6 +794,40 @@ glue("ch11_agreement", agreement)
 # regression, too. The model of tied scenes stands where you stand with that error. But it cannot
 # raise one. It has to answer, and takes the cue that is easier to read.
 #
+# ````{exercise} Research sprint: turn the dial
+# :label: ch11-dial
+#
+# Difficulty ●●● · importance ●●○ · 25 minutes for the function, a day for the sprint
+#
+# Between "tied" and "independent" lies a dial: the share of scenes in which height misleads. To
+# turn it you need training sets that differ in *nothing* but that share. Write
+# `dial(honest, misleading, share, count, seed)`: `count` scenes out of two lists, none twice,
+# `round(share * count)` of them misleading, in random order, the same for the same seed. And
+# nested: what misleads at 2 % must be among what misleads at 5 %, and what is honest at 5 % among
+# what is honest at 2 %. If a list is too short, raise a `ValueError`.
+#
+# Then train on sets of several shares, as the open question at the end tells, and draw the share
+# that follows height over the dial. Guess first: a slope, or a threshold?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def dial(honest, misleading, share, count, seed):
+    wrong = round(share * count)
+    if wrong > len(misleading) or count - wrong > len(honest):
+        raise ValueError(f"{wrong} misleading and {count - wrong} honest scenes are not there")
+    rng = np.random.default_rng(seed)
+    # The order within each list does not hang on the share: more of it is the same, and more.
+    # With a fresh draw for each share, luck with the scenes would look like the dial.
+    orders = [rng.permutation(len(scenes)) for scenes in (honest, misleading)]
+    chosen = [honest[n] for n in orders[0][: count - wrong]]
+    chosen += [misleading[n] for n in orders[1][:wrong]]
+    return [chosen[n] for n in rng.permutation(count)]
+
+
+# %%
+ch11.check_dial(dial)
+
+# %% [markdown]
 # ## Summary
 #
 # - Where height and size are set against each other, {glue:text}`ch11_model` follows height in

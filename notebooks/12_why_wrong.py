@@ -965,6 +965,40 @@ pd.DataFrame(rows).set_index("set").round(2) if rows else None
 # **Table 12.2.** *Shares of causes with the rule's own mistakes taken out.* This trusts one thing
 # that nobody can check: that natural errors of a kind look to the gauges as the planted ones do.
 #
+# ````{exercise} Research sprint: a gauge for the last token
+# :label: ch12-arrives
+#
+# Difficulty ●●● · importance ●●● · 30 minutes for the function, an afternoon for the sprint
+#
+# "Reasoning" is what the gauges leave over. Give it one of its own: does the *difference* of the two
+# places arrive at the last token, with the right sign? Write `arrives(states, differences, train)`
+# for states `[n, d_model]`, differences of the two columns `[n]`, and booleans `train` `[n]`. Fit a
+# linear readout with a constant on the training samples, by ridge regression with a penalty of 1 on
+# all weights but the constant. Return the share of the *other* samples for which it tells the right
+# sign. Samples with difference 0 have no sign; they may train, but they are not counted.
+#
+# Then take the afternoon. Read it block by block, for questions that are answered right and for
+# those that are answered wrong. And plant a cause first, as this chapter does: what would your
+# gauge show if the error were in binding?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def arrives(states, differences, train):
+    # Centred on the training samples, the penalty leaves the constant alone.
+    mean, middle = states[train].mean(0), differences[train].mean()
+    x = states[train] - mean
+    weights = np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ (differences[train] - middle))
+    # Judged where it was not fitted: with more numbers in a state than samples, any labels can
+    # be fitted, and the sign would be right every time.
+    judged = ~train & (differences != 0)
+    said = (states[judged] - mean) @ weights + middle
+    return float(np.mean(np.sign(said) == np.sign(differences[judged])))
+
+
+# %%
+ch12.check_arrives(arrives)
+
+# %% [markdown]
 # ## Summary
 #
 # - From right answers to wrong ones, the distance between the words' places and the truth grows

@@ -58,6 +58,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.stats import norm, rankdata
+from scipy.stats import t as student_t
 
 from helpers import Job, plots, shipped_models, stats, trials
 from helpers.exercises import ch13
@@ -1046,6 +1047,44 @@ for strength in (0.9, 0.7, 0.5, 0.3):
 # models of the kind that there is. Ask for those that could refute the claim: models trained
 # alike but for one thing, such as captions, where the claim says beforehand which is better.
 #
+# ````{exercise} Research sprint: how often would you be fooled?
+# :label: ch13-fooled
+#
+# Difficulty ●●● · importance ●●● · 30 minutes for the function, a day for the sprint
+#
+# Before you design a study, find out what a study of *nothing* would show. Models of one family are
+# alike for a hundred reasons. Write `fooled(sizes, spread, draws, seed)`: `sizes` are the numbers of
+# models in each family. In each of `draws` studies, both measures of a model are its family's part
+# (normal, standard deviation `spread`, drawn for each measure on its own) and its own part (normal,
+# standard deviation 1). So the two have nothing to do with each other. Return the share of studies
+# in which Pearson's correlation over all models is significant at 0.05, two-sided, by the usual test
+# (`scipy.stats.pearsonr`), which believes that models are independent.
+#
+# Then write the study that could falsify the claim, as the open question at the end asks. Put your
+# own families in, and report this number beside your result.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def fooled(sizes, spread, draws, seed):
+    rng = np.random.default_rng(seed)
+    family = np.repeat(np.arange(len(sizes)), sizes)
+    # Two measures, each with parts of its own: what they share is the list of families.
+    parts = spread * rng.normal(size=(2, draws, len(sizes)))[:, :, family]
+    x, y = parts + rng.normal(size=(2, draws, len(family)))
+    x, y = (one - one.mean(1, keepdims=True) for one in (x, y))
+    r = (x * y).sum(1) / np.sqrt((x**2).sum(1) * (y**2).sum(1))
+    # The correlation at which the test says 0.05, for as many models, whatever their families.
+    t = student_t.ppf(0.975, len(family) - 2)
+    return float(np.mean(np.abs(r) > t / np.sqrt(len(family) - 2 + t**2)))
+
+
+# %%
+ch13.check_fooled(fooled)
+for sizes in ([1] * 12, [3] * 4, [6] * 2):
+    shares = [f"{fooled(sizes, spread, 2000, SEED):.0%}" for spread in (0, 1, 3)]
+    print(f"families of {sizes}: fooled in {', '.join(shares)} for spreads of 0, 1, 3")
+
+# %% [markdown]
 # ## Summary
 #
 # - Accuracy lost against accuracy rises for models with no relation whatever: a rank correlation of

@@ -51,6 +51,7 @@ if "google.colab" in sys.modules:
     pass
 
 import itertools
+import math
 import re
 from functools import lru_cache, partial
 from pathlib import Path
@@ -352,6 +353,7 @@ for pupil, key in KEY.items():
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 def distance(states, means, ids):
+    # IDs are centred: their mean is not in them. So the states must lose theirs, too.
     cosine = torch.nn.functional.cosine_similarity(states - means, ids, dim=-1)
     return 1 - cosine
 
@@ -786,6 +788,39 @@ for pupil, key in KEY.items():  # noqa: B007 (used in the query)
 # Read the first table against Figure 14.3. A map that gets better while answers do not is a good
 # map that nobody reads better than before: the language model is frozen.
 #
+# ````{exercise} Research sprint: a map that is turned
+# :label: ch14-turned
+#
+# Difficulty ●●● · importance ●●○ · 25 minutes for the function, an afternoon for the sprint
+#
+# Does a pupil learn *places*, or the very directions that its reader knows? Teach it a map that is
+# as good as the old one, but turned. Write `turned(ids, axes, angle)` for IDs `[..., d_model]`, two
+# axes `[2, d_model]` and an angle in radians: what lies in the plane of the two axes is rotated
+# within it, from the first axis towards the second, and the rest stays. The axes need be neither of
+# length one nor perpendicular.
+#
+# Then take the afternoon: teach with the healthy IDs as they are, turned by a quarter, and turned by
+# a little. The open question at the end tells what to compare. Which of the three must be worse, if
+# the reader's own directions are what counts?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def turned(ids, axes, angle):
+    # Two perpendicular directions of length one, the first along the first axis.
+    first = axes[0] / axes[0].norm()
+    second = axes[1] - (axes[1] @ first) * first
+    second = second / second.norm()
+    x, y = ids @ first, ids @ second
+    cos, sin = math.cos(angle), math.sin(angle)
+    # Only what changes is added: the rest of an ID, off the plane, is left as it is.
+    x, y = (cos - 1) * x - sin * y, sin * x + (cos - 1) * y
+    return ids + x[..., None] * first + y[..., None] * second
+
+
+# %%
+ch14.check_turned(turned)
+
+# %% [markdown]
 # ## Summary
 #
 # - The ID loss asks that the centred state of a noun point where the ID of the true place points.

@@ -1,5 +1,7 @@
 """The checks of chapter 9: they pass the solution, and tell what is wrong with what is wrong."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -113,3 +115,33 @@ def in_place(choose, report, count):
 )
 def test_picked_refuses(wrong, says):
     refuses(says, ch09.check_picked, wrong)
+
+
+# What survives ----------------------------------------------------------------------------------
+
+
+def lowest(table, join=min, ranked=True, flat=0.0):
+    ranks = table.rank(axis=1) if ranked else table
+    found = [
+        ranks.loc[one].corr(ranks.loc[other])
+        for one, other in itertools.combinations(table.index, 2)
+    ]
+    return float(join([flat if np.isnan(value) else value for value in found]))
+
+
+def test_survives():
+    ch09.check_survives(lowest)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda t: lowest(t, join=np.mean), "one pair that disagrees is enough"),
+        (lambda t: lowest(t, ranked=False), "Correlate ranks"),
+        (lambda t: lowest(t, flat=1.0), "count that pair as 0"),
+        (lambda t: lowest(t, join=np.max, flat=np.nan), "wanted -1"),
+        (lambda t: None, "returns nothing"),
+    ],
+)
+def test_survives_refuses(wrong, says):
+    refuses(says, ch09.check_survives, wrong)

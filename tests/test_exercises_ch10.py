@@ -178,3 +178,41 @@ def test_inside_minus_outside():
 )
 def test_inside_minus_outside_refuses(wrong, says):
     refuses(says, ch10.check_inside_minus_outside, wrong)
+
+
+# Beyond the edge --------------------------------------------------------------------------------
+
+
+def outside(mean, row, column, constant=1.0):
+    rows, columns, width = mean.shape
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).to(mean)
+    known = torch.cat([places, torch.full((len(places), 1), constant).to(mean)], 1)
+    fit = torch.linalg.lstsq(known, mean.reshape(-1, width), driver="gelsd").solution
+    return torch.tensor([row, column, constant]).to(mean) @ fit
+
+
+def test_outside():
+    ch10.check_outside(outside)
+
+
+def nearest(mean, row, column):
+    return mean[min(max(round(row), 0), 2), min(max(round(column), 0), 4)]
+
+
+def without_offset(mean, row, column):
+    return outside(mean, row, column) - outside(mean, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (nearest, "has no edge"),
+        (lambda m, r, c: outside(m, c, r), "Rows and columns are exchanged"),
+        (without_offset, "The offset is missing"),
+        (lambda m, r, c: outside(m, r, c, constant=0.0), "with a constant"),
+        (lambda m, r, c: outside(m, r, c)[None], "one vector"),
+        (lambda m, r, c: None, "returns nothing"),
+    ],
+)
+def test_outside_refuses(wrong, says):
+    refuses(says, ch10.check_outside, wrong)

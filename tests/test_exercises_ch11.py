@@ -153,3 +153,53 @@ def test_true_cosine():
 )  # fmt: skip
 def test_true_cosine_refuses(wrong, says):
     refuses(says, ch11.check_true_cosine, wrong)
+
+
+# The dial ---------------------------------------------------------------------------------------
+
+
+def dial(honest, misleading, share, count, seed, shuffled=True, fresh=False):
+    wrong = round(share * count)
+    if wrong > len(misleading) or count - wrong > len(honest):
+        raise ValueError("too few")
+    rng = np.random.default_rng([seed, wrong] if fresh else seed)
+    orders = [rng.permutation(len(scenes)) for scenes in (honest, misleading)]
+    chosen = [misleading[n] for n in orders[1][:wrong]]
+    chosen += [honest[n] for n in orders[0][: count - wrong]]
+    return [chosen[n] for n in rng.permutation(count)] if shuffled else chosen
+
+
+def test_dial():
+    ch11.check_dial(dial)
+
+
+def coins(honest, misleading, share, count, seed):
+    rng = np.random.default_rng(seed)
+    return [(misleading if rng.random() < share else honest)[n % 60] for n in range(count)]
+
+
+def coins_once(honest, misleading, share, count, seed):
+    rng = np.random.default_rng(seed)
+    wrong = int(rng.binomial(count, share)) + 1
+    return dial(honest, misleading, wrong / count, count, seed)
+
+
+def with_what_there_is(honest, misleading, share, count, seed):
+    return dial(honest, misleading, min(share, 0.6), count, seed)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (coins, "a scene comes twice"),
+        (coins_once, "only on average"),
+        (lambda *given: dial(*given, fresh=True), "draw an order of each list once"),
+        (lambda *given: dial(*given, shuffled=False), "one kind after the other"),
+        (lambda h, m, s, c, seed: dial(h, m, s, c, 0), "another seed gave the same"),
+        (with_what_there_is, "raise a ValueError"),
+        (lambda *given: dial(*given)[1:], "99 scenes"),
+        (lambda *given: None, "returns nothing"),
+    ],
+)
+def test_dial_refuses(wrong, says):
+    refuses(says, ch11.check_dial, wrong)

@@ -154,3 +154,37 @@ def test_correct_shares():
 )
 def test_correct_shares_refuses(wrong, says):
     refuses(says, ch12.check_correct_shares, wrong)
+
+
+# What arrives at the last token -----------------------------------------------------------------
+
+
+def arrives(states, differences, train, judged=None, zeros=False, penalty=1.0, constant=True):
+    mean = states[train].mean(0) * constant
+    middle = differences[train].mean() * constant
+    x = states[train] - mean
+    square = x.T @ x + penalty * np.eye(x.shape[1])
+    weights = np.linalg.solve(square, x.T @ (differences[train] - middle))
+    judged = ~train if judged is None else judged
+    judged = judged & ((differences != 0) | zeros)
+    said = (states[judged] - mean) @ weights + middle
+    return np.mean(np.sign(said) == np.sign(differences[judged]))
+
+
+def test_arrives():
+    ch12.check_arrives(arrives)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda s, d, t: arrives(s, d, t, judged=t), "You judged where you fitted"),
+        (lambda s, d, t: arrives(s, d, np.ones_like(t), judged=~t), "You judged where you fitted"),
+        (lambda s, d, t: arrives(s, d, t, zeros=True), "Samples without a sign"),
+        (lambda s, d, t: arrives(s, d, t, penalty=1e4), "A ridge with a penalty of 1"),
+        (lambda s, d, t: np.sign(d[~t]), "one number"),
+        (lambda s, d, t: None, "returns nothing"),
+    ],
+)
+def test_arrives_refuses(wrong, says):
+    refuses(says, ch12.check_arrives, wrong)

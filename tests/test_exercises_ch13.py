@@ -178,3 +178,37 @@ def test_models_needed():
 )
 def test_models_needed_refuses(wrong, says):
     refuses(says, ch13.check_models_needed, wrong)
+
+
+# Fooled -----------------------------------------------------------------------------------------
+
+
+def fooled(sizes, spread, draws, seed, shared=False, each=False, level=0.05):
+    rng = np.random.default_rng(seed)
+    family = np.repeat(np.arange(len(sizes)), sizes)
+    if each:
+        family = np.arange(len(family))
+    parts = spread * rng.normal(size=(2, draws, family.max() + 1))[:, :, family]
+    if shared:
+        parts = parts[[0, 0]]
+    x, y = parts + rng.normal(size=(2, draws, len(family)))
+    p = scipy_stats.pearsonr(x, y, axis=1).pvalue
+    return float(np.mean(p < level))
+
+
+def test_fooled():
+    ch13.check_fooled(fooled)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda *given: fooled(*given, shared=True), r"there \*is\* a relation"),
+        (lambda *given: fooled(*given, each=True), "do not draw for each model"),
+        (lambda *given: fooled(*given, level=0.1), "Two-sided"),
+        (lambda s, spread, d, seed: fooled(s, 0, d, seed), "do not draw for each model"),
+        (lambda *given: None, "returns nothing"),
+    ],
+)
+def test_fooled_refuses(wrong, says):
+    refuses(says, ch13.check_fooled, wrong)

@@ -122,3 +122,50 @@ def test_over_both():
 )
 def test_over_both_refuses(wrong, says):
     refuses(says, ch14.check_over_both, wrong)
+
+
+# Turned -----------------------------------------------------------------------------------------
+
+
+def in_plane(ids, first, second, angle):
+    x, y = ids @ first, ids @ second
+    cos, sin = np.cos(angle), np.sin(angle)
+    x, y = (cos - 1) * x - sin * y, sin * x + (cos - 1) * y
+    return ids + x[..., None] * first + y[..., None] * second
+
+
+def turned(ids, axes, angle):
+    first = axes[0] / axes[0].norm()
+    second = axes[1] - (axes[1] @ first) * first
+    return in_plane(ids, first, second / second.norm(), angle)
+
+
+def test_turned():
+    ch14.check_turned(turned)
+
+
+def plane_alone(ids, axes, angle):
+    found = turned(ids, axes, angle)
+    q = torch.linalg.qr(axes.T).Q
+    return found @ q @ q.T
+
+
+def in_place(ids, axes, angle):
+    return ids.copy_(turned(ids, axes, angle))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda i, a, angle: in_plane(i, a[0], a[1], angle), "lengths in the plane"),
+        (lambda i, a, angle: in_plane(i, *torch.nn.functional.normalize(a), angle),
+         "lengths in the plane"),
+        (lambda i, a, angle: turned(i, a, -angle), "the other way"),
+        (plane_alone, "what lies off the plane"),
+        (in_place, "you changed the IDs"),
+        (lambda i, a, angle: turned(i, a, angle)[0], "shape"),
+        (lambda i, a, angle: None, "returns nothing"),
+    ],
+)  # fmt: skip
+def test_turned_refuses(wrong, says):
+    refuses(says, ch14.check_turned, wrong)

@@ -167,3 +167,43 @@ def check_picked(picked: Callable[[np.ndarray, np.ndarray, int], float]) -> None
             "you changed the arrays that you were given; work on a copy"
         )
     print("Correct: the reported set has no say in what is picked.")
+
+
+def check_survives(survives: Callable[[pd.DataFrame], float]) -> None:
+    """Check ``table [protocols, models] -> lowest rank correlation of two protocols``.
+
+    Raises:
+        AssertionError: with the table that failed, and what it should have said.
+    """
+    models = ["a", "b", "c", "d", "e"]
+    rising = np.array([0.1, 0.2, 0.4, 0.7, 0.9])
+    cases = [
+        ("a protocol squeezes what another stretches", [rising, rising**4, rising / 9], 1.0),
+        ("one of three turns the order round", [rising, rising + 1, -rising], -1.0),
+        ("two models change places", [rising, rising[[1, 0, 2, 3, 4]], rising], 0.9),
+        ("one protocol calls all models alike", [rising, rising * 2, rising * 0 + 0.5], 0.0),
+        ("only the last two disagree", [rising, rising[[0, 1, 2, 4, 3]], rising[[1, 0, 2, 3, 4]]],
+         0.8),
+    ]  # fmt: skip
+    for name, rows, wanted in cases:
+        table = pd.DataFrame(
+            rows, columns=models, index=[f"protocol {n}" for n in range(len(rows))]
+        )
+        got = survives(table.copy())
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        if not np.isnan(got) and abs(got - wanted) < 1e-9:
+            continue
+        told = f"{name}: wanted {wanted:g}, got {got:.3g}. "
+        with np.errstate(invalid="ignore", divide="ignore"):  # a flat row has no correlation
+            raw, ranks = np.corrcoef(rows), np.corrcoef(np.argsort(np.argsort(rows)))
+        pairs = np.triu_indices(len(rows), 1)
+        if np.isnan(got) or name.startswith("one protocol"):
+            told += "Who ranks nobody agrees with nobody: count that pair as 0"
+        elif np.isclose(got, ranks[pairs].mean()):
+            told += "That is the mean over pairs; one pair that disagrees is enough"
+        elif np.isclose(got, raw[pairs].min()):
+            told += "Correlate ranks: a curved relation ranks the models alike, too"
+        else:
+            told += "Rank the models within a protocol, and look at every pair of protocols"
+        raise AssertionError(told)
+    print("Correct: the weakest pair of protocols decides.")

@@ -166,3 +166,46 @@ def _hills() -> tuple[pd.DataFrame, float, int]:
             gaps.append(inner.mean() - outer.mean())
     table = pd.DataFrame(rows).sample(frac=1, random_state=1)
     return table, float(np.mean(gaps)), len(gaps)
+
+
+def check_outside(outside: Callable[[torch.Tensor, float, float], torch.Tensor]) -> None:
+    """Check ``(mean [rows, columns, d_model], row, column) -> vector``, by a plane's fit.
+
+    Raises:
+        AssertionError: with the place that failed, and what is probably wrong.
+    """
+    generator = torch.Generator().manual_seed(0)
+    offset, by_row, by_column = torch.randn(3, 10, generator=generator, dtype=torch.float64)
+    shape = (3, 5)
+    rows, columns = (torch.arange(count, dtype=torch.float64) for count in shape)
+    flat = offset + rows[:, None, None] * by_row + columns[:, None] * by_column
+    noise = 0.3 * torch.randn(*shape, 10, generator=generator, dtype=torch.float64)
+    # What a plane cannot have: its fit must not change.
+    design = torch.cartesian_prod(rows, columns)
+    design = torch.cat([design, torch.ones(len(design), 1)], 1)
+    rest = noise.reshape(-1, 10)
+    rest = rest - design @ torch.linalg.lstsq(design, rest).solution
+    for name, mean in {
+        "a flat map": flat,
+        "a map with bumps": flat + rest.reshape(noise.shape),
+    }.items():
+        for row, column in ((1, 2), (0.5, 3.25), (0, 6), (-4, 1), (7, -2)):
+            wanted = offset + row * by_row + column * by_column
+            got = outside(mean.clone(), row, column)
+            assert got is not None, "the function returns nothing: is a `return` missing?"
+            assert got.shape == (10,), f"return one vector of shape (10,), not {tuple(got.shape)}"
+            if torch.allclose(got.double(), wanted, atol=1e-4):
+                continue
+            told = f"{name}, row {row}, column {column}: not what the fit says. "
+            inside = mean[min(max(round(row), 0), 2), min(max(round(column), 0), 4)]
+            other = offset + column * by_row + row * by_column
+            if torch.allclose(got.double(), inside, atol=1e-4):
+                told += "That is the ID of the nearest cell; the fit smooths, and has no edge"
+            elif torch.allclose(got.double(), other, atol=1e-4):
+                told += "Rows and columns are exchanged"
+            elif torch.allclose(got.double(), wanted - offset, atol=1e-4):
+                told += "The offset is missing"
+            else:
+                told += "Fit all cells at once, with a constant; row 0 and column 0 are first"
+            raise AssertionError(told)
+    print("Correct: the map goes on beyond its edge.")

@@ -181,3 +181,49 @@ def check_true_cosine(true_cosine: Callable[[torch.Tensor, torch.Tensor], float]
 
 def _halves(samples: torch.Tensor) -> float:
     return float(torch.cosine_similarity(samples[::2].mean(0), samples[1::2].mean(0), dim=0))
+
+
+def check_dial(dial: Callable[[Sequence, Sequence, float, int, int], Sequence]) -> None:
+    """Check ``(honest, misleading, share, count, seed) -> scenes``.
+
+    Raises:
+        AssertionError: with what two sets differ in besides the share.
+    """
+    honest, misleading = [f"h{n}" for n in range(120)], [f"m{n}" for n in range(60)]
+    sets = {}
+    for share in (0.0, 0.02, 0.05, 0.5):
+        got = dial(list(honest), list(misleading), share, 100, 3)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        assert len(got) == 100, f"share {share}: {len(got)} scenes, and 100 were asked for"
+        assert len(set(got)) == 100, f"share {share}: a scene comes twice"
+        wrong = [scene for scene in got if scene[0] == "m"]
+        assert len(wrong) == round(100 * share), (
+            f"share {share}: {len(wrong)} of 100 mislead, not {round(100 * share)}. A coin for "
+            "each scene gives the share only on average"
+        )
+        assert list(got) == list(dial(list(honest), list(misleading), share, 100, 3)), (
+            "the same seed gave another set: make a generator of the seed, inside"
+        )
+        sets[share] = got
+    for low, high in ((0.02, 0.05), (0.05, 0.5)):
+        for mark, fewer, more in (("m", low, high), ("h", high, low)):
+            lost = {s for s in sets[fewer] if s[0] == mark} - set(sets[more])
+            kind = "misleading" if mark == "m" else "honest"
+            assert not lost, (
+                f"{len(lost)} of the {kind} scenes at share {fewer} are not among those at {more}: "
+                "draw an order of each list once, and take more or less of it"
+            )
+    half = sets[0.5]
+    first = sum(scene[0] == "m" for scene in half[:50])
+    assert 10 <= first <= 40, (
+        f"{first} of the 50 misleading scenes stand in the first half: shuffle, or training meets "
+        "one kind after the other"
+    )
+    other = dial(list(honest), list(misleading), 0.5, 100, 4)
+    assert set(other) != set(half), "another seed gave the same scenes"
+    try:
+        dial(list(honest), list(misleading), 0.9, 100, 3)
+    except ValueError:
+        print("Correct: one thing differs, and nothing else.")
+        return
+    raise AssertionError("90 misleading scenes were wanted, 60 are there: raise a ValueError")

@@ -169,3 +169,51 @@ def check_correct_shares(
         "Shares are not negative and sum to one: cut at 0 and scale"
     )
     print("Correct: what the rule mistakes is taken back out.")
+
+
+def check_arrives(arrives: Callable[[np.ndarray, np.ndarray, np.ndarray], float]) -> None:
+    """Check ``(states [n, d_model], differences [n], train [n]) -> share of right signs``.
+
+    Raises:
+        AssertionError: with what was planted in the states, and what came out.
+    """
+    rng = np.random.default_rng(0)
+    count, width = 400, 120
+    train = np.arange(count) % 2 == 0
+    differences = rng.choice([-3.0, -2, -1, 0, 1, 2, 3], count)
+    direction = rng.normal(size=width)
+    noise = rng.normal(size=(count, width))
+    cases = {
+        "pure noise": noise,
+        "the difference, clean": noise * 0.01 + differences[:, None] * direction + 5,
+        "the difference, in noise": 6 * noise + differences[:, None] * direction,
+    }
+    for name, states in cases.items():
+        wanted = _signs(states, differences, train)
+        got = arrives(states.copy(), differences.copy(), train.copy())
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        assert np.shape(got) == (), "return one number: a share"
+        if abs(got - wanted) < 1e-6:
+            continue
+        told = f"{name}: {wanted:.3f} of the signs, not {got:.3f}. "
+        zeros = _signs(states, differences, train, zeros=True)
+        if got > wanted + 0.15:
+            told += "You judged where you fitted: any labels can be fitted there"
+        elif np.isclose(got, zeros):
+            told += "Samples without a sign were counted as wrong"
+        elif name == "the difference, clean":
+            told += "Is there a constant, and is it free of the penalty?"
+        else:
+            told += "A ridge with a penalty of 1, fitted on the training samples alone"
+        raise AssertionError(told)
+    print("Correct: one half for noise, and more where something arrives.")
+
+
+def _signs(states, differences, train, zeros=False) -> float:
+    """Share of right signs outside the training samples."""
+    mean, middle = states[train].mean(0), differences[train].mean()
+    x = states[train] - mean
+    weights = np.linalg.solve(x.T @ x + np.eye(x.shape[1]), x.T @ (differences[train] - middle))
+    judged = ~train & ((differences != 0) | zeros)
+    said = (states[judged] - mean) @ weights + middle
+    return float(np.mean(np.sign(said) == np.sign(differences[judged])))

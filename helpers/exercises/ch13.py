@@ -220,3 +220,49 @@ def check_models_needed(models_needed: Callable[..., int]) -> None:
         hint = slips[slip] if known else "arctanh(r) has an error of 1 / sqrt(n - 3)"
         raise AssertionError(told + hint)
     print("Correct: and how many independent models does your own study have?")
+
+
+def check_fooled(fooled: Callable[[Sequence[int], float, int, int], float]) -> None:
+    """Check ``(sizes, spread, draws, seed) -> share of studies of nothing that find something``.
+
+    Raises:
+        AssertionError: with the design that failed, and what is probably wrong.
+    """
+    cases = [
+        ("no families, no spread", [1] * 10, 0.0),
+        ("families that have nothing in common", [4, 4, 4], 0.0),
+        ("each model a family of its own", [1] * 10, 3.0),
+        ("four families of five", [5] * 4, 1.0),
+        ("two families of six, far apart", [6, 6], 5.0),
+        ("one large family and four small ones", [8, 1, 1, 1, 1], 2.0),
+    ]
+    for name, sizes, spread in cases:
+        got = fooled(list(sizes), spread, 4000, 0)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        wanted = _fooled(sizes, spread)
+        if abs(got - wanted) < 0.035:
+            continue
+        told = f"{name} ({sizes}, spread {spread:g}): about {wanted:.2f}, you have {got:.2f}. "
+        if abs(got - _fooled(sizes, spread, shared=True)) < 0.035:
+            told += "With one part for both measures, there *is* a relation between them"
+        elif abs(got - 0.05) < 0.035 and wanted > 0.1:
+            told += "Models of a family share one draw of its part; do not draw for each model"
+        elif abs(got - _fooled(sizes, spread, level=0.1)) < 0.02 and spread == 0:
+            told += "Two-sided: 2.5 % on either side"
+        else:
+            told += "Count all models in the test, as if they were independent"
+        raise AssertionError(told)
+    print("Correct: models of a family are not so many studies.")
+
+
+def _fooled(sizes, spread, shared=False, level=0.05, draws=6000) -> float:
+    rng = np.random.default_rng(1)
+    family, found = np.repeat(np.arange(len(sizes)), sizes), []
+    parts = spread * rng.normal(size=(2, draws, len(sizes)))
+    x, y = parts[[0, 0] if shared else [0, 1]][:, :, family] + rng.normal(
+        size=(2, draws, len(family))
+    )
+    x, y = (scipy_stats.zscore(one, axis=1) for one in (x, y))
+    found = np.abs((x * y).mean(1))
+    t = scipy_stats.t.ppf(1 - level / 2, len(family) - 2)
+    return float(np.mean(found > t / np.sqrt(len(family) - 2 + t**2)))

@@ -148,3 +148,48 @@ def _ends(found: Any) -> tuple[float, float]:
     if hasattr(found, "low"):
         return float(found.low), float(found.high)
     return float(found[0]), float(found[1])
+
+
+def check_turned(turned: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]) -> None:
+    """Check ``(ids [..., d_model], axes [2, d_model], angle) -> ids``, rotated in the axes' plane.
+
+    Raises:
+        AssertionError: with what a rotation keeps and this did not.
+    """
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randn(4, 3, 9, generator=generator, dtype=torch.float64)
+    one, other, *rest = torch.linalg.qr(
+        torch.randn(9, 9, generator=generator, dtype=torch.float64)
+    ).Q.T
+    rest = torch.stack(rest)
+    named = {
+        "perpendicular axes of length one": torch.stack([one, other]),
+        "long axes": torch.stack([3 * one, 0.5 * other]),
+        "slanted axes": torch.stack([2 * one, one + other]),
+    }
+    for name, axes in named.items():
+        for angle in (0.0, 0.4, np.pi / 2, -1.0):
+            given = ids.clone()
+            got = turned(given, axes.clone(), angle)
+            assert got is not None, "the function returns nothing: is a `return` missing?"
+            assert torch.equal(given, ids), "you changed the IDs; make new ones"
+            assert got.shape == ids.shape, f"shape {tuple(got.shape)}, not {tuple(ids.shape)}"
+            where = f"{name}, angle {angle:.2f}: "
+            assert torch.allclose(got @ rest.T, ids @ rest.T, atol=1e-8), (
+                where + "what lies off the plane has changed, and should stay"
+            )
+            x, y = ids @ one, ids @ other
+            wanted = x * np.cos(angle) - y * np.sin(angle), x * np.sin(angle) + y * np.cos(angle)
+            found = got @ one, got @ other
+            lengths = [(a**2 + b**2).sqrt() for a, b in (wanted, found)]
+            assert torch.allclose(*lengths, atol=1e-8), (
+                where + "lengths in the plane have changed: make two perpendicular directions of "
+                "length one out of the axes first"
+            )
+            assert all(
+                torch.allclose(a, b, atol=1e-8) for a, b in zip(wanted, found, strict=True)
+            ), (
+                where + "turned by another angle, or the other way: from the first axis towards "
+                "the second"
+            )
+    print("Correct: the same map, turned.")
