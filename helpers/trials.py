@@ -46,6 +46,8 @@ ANSWERS = questions.ANSWERS | clip_questions.CLIP_ANSWERS
 #: The axis of the picture that a kind of question is about.
 AXIS = {"left_right": "column", "above_below": "row", "front_behind": "row"}
 CONTROLS = ("random", "shuffled IDs", "orthogonal axis", "random in ID subspace")
+#: Kinds that were added since.
+_ADDED: set[str] = set()
 #: Principal components of the mean IDs that span "the ID subspace".
 RANK = 6
 
@@ -53,6 +55,34 @@ RANK = 6
 Place = tuple[float, float] | float
 #: IDs of the first and of the second noun of a question.
 NounIDs = tuple[SpatialIDs, SpatialIDs] | tuple[TemporalIDs, TemporalIDs]
+
+
+# Kinds ------------------------------------------------------------------------------------------
+
+
+def add_kind(kind: str, template: str, answers: tuple[str, str]) -> None:
+    """Let trials know another kind of question, about a relation of your own.
+
+    A kind that was added before is replaced, so that a notebook's cell can run twice.
+
+    Args:
+        kind: its name, as in :attr:`helpers.stimuli.questions.Question.kind`.
+        template: the question, with ``{0}`` for the first noun, ``{1}`` for the second, and so on.
+        answers: the two that beliefs are read from; the first is the one that a positive log-odds
+            means.
+
+    Raises:
+        ValueError: if the book has a kind of that name, the template names no noun, or there are
+            not two different answers.
+    """
+    if kind in ANSWERS and kind not in _ADDED:
+        raise ValueError(f"there is a kind called {kind!r}: choose another name")
+    if "{0}" not in template:
+        raise ValueError(f"the template {template!r} has no {{0}} for the first noun")
+    if isinstance(answers, str) or len(set(answers)) != 2 or len(answers) != 2:
+        raise ValueError(f"a kind has two different answers, not {answers!r}")
+    _ADDED.add(kind)
+    TEMPLATES[kind], ANSWERS[kind] = template, tuple(answers)
 
 
 # Cases ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import torch
 from helpers import Placed, Scene, SpatialIDs, trials
 from helpers.beliefs import beliefs
 from helpers.interventions import as_hooks
-from helpers.stimuli.questions import ANSWERS
+from helpers.stimuli.questions import ANSWERS, Question
 
 SITES = ("blocks.0.hook_resid_post", "blocks.1.hook_resid_post")
 SCENES = [
@@ -158,3 +158,35 @@ def test_ids_of_another_model_or_site_are_refused_and_both_are_named(vlm, ids, t
         SpatialIDs.load(path, vlm)
     with pytest.raises(ValueError, match=r"no IDs were read at 'blocks.7.*there are: blocks.0"):
         SpatialIDs.load(path, sites=["blocks.7.hook_resid_post"])
+
+
+# Kinds of one's own -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kinds(monkeypatch):
+    for name in ("TEMPLATES", "ANSWERS"):
+        monkeypatch.setattr(trials, name, dict(getattr(trials, name)))
+    monkeypatch.setattr(trials, "_ADDED", set())
+
+
+def test_a_kind_of_ones_own_runs_like_the_books(vlm, kinds):
+    trials.add_kind("touching", "Does the {0} touch the {1}?", ("No", "Yes"))
+    trials.add_kind("touching", "Is the {0} in the {1}?", ("Yes", "No"))  # a cell that runs twice
+    asked = Question("touching", "Is the frog in the camel?", "No", ("frog", "camel"))
+    case = trials.make_case(vlm, SCENES[0].render(), asked, ((1, 0), (2, 3)), {"scene": 0})
+    assert case.toward == 1 and len(case.spans) == 2
+    odds = trials.with_beliefs(vlm, [case])[0].labels["before"]
+    wanted = beliefs(vlm, case.prompt, ("Yes", "No"))["log_odds"][0]
+    assert odds == pytest.approx(wanted, abs=1e-5)
+    assert trials.TEMPLATES["touching"] == "Is the {0} in the {1}?"
+
+
+def test_a_kind_must_not_clash_and_has_a_noun_and_two_answers(kinds):
+    with pytest.raises(ValueError, match="there is a kind called 'left_right'"):
+        trials.add_kind("left_right", "Is the {0} left?", ("Yes", "No"))
+    with pytest.raises(ValueError, match="has no {0} for the first noun"):
+        trials.add_kind("touching", "Do they touch?", ("Yes", "No"))
+    for answers in (("Yes",), ("Yes", "Yes"), "No", ("Yes", "No", "Maybe")):
+        with pytest.raises(ValueError, match="two different answers"):
+            trials.add_kind("touching", "Is the {0} in the {1}?", answers)
