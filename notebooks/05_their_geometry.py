@@ -372,6 +372,49 @@ glue("ch5_gate", "reaches" if best_mean >= 0.85 else "does not reach")
 # The gap between the panels is the objects' own contribution: an ID is nearly, not
 # wholly, independent of what the object is.
 #
+# How high could the left panel come at best? Not to 1. What a pair does in its own way, no map
+# of places can tell, however it bends.
+#
+# ````{exercise} The best that any map could do
+# :label: ch5-ceiling
+#
+# Difficulty ●●○ · importance ●●● · 15 minutes
+#
+# Say that a pair's ID at a cell is what all pairs share there plus something of its own. Write
+# `ceiling(ids)` for IDs `[pairs, rows, columns, d_model]`, each pair centred: the $R^2$ that the shared part
+# would have on single pairs, if you knew it. You do not. You know the mean over pairs, and it
+# holds some of what is each pair's own.
+#
+# Guess first: four pairs of pure noise share nothing, so the answer is 0. What comes out if you take
+# the mean of all four for the shared part? And what if you compare each pair with the mean of the other three?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def ceiling(ids):
+    # Each pair is in the mean that it is compared with, so it misses too little: noise would get
+    # 1/pairs. With the mean of the others it misses too much, since that has noise of its own:
+    # noise would get -1/(pairs - 1). Dividing by pairs - 1 is right in between, as in any variance.
+    own = (ids - ids.mean(0)).square().sum() / (len(ids) - 1)
+    return 1 - float(own / ids.square().sum((1, 2, 3)).mean())
+
+
+# %%
+ch05.check_ceiling(ceiling)
+best = {name: ceiling(test[name].at(SITE[name])) for name in MODELS}
+linear = {name: at.loc[(name, "one pair", layer_of[name]), "estimate"] for name in MODELS}
+for name in MODELS:
+    print(f"{name}: the linear map {linear[name]:.3f}, the shared part {best[name]:.3f}")
+glue("ch5_ceiling", best[YES])
+glue("ch5_ceiling_control", best[NO])
+glue("ch5_left_to_bend", float(best[YES] - linear[YES]))
+
+# %% [markdown]
+# What pairs share is {glue:text}`ch5_ceiling` of their IDs in the model and {glue:text}`ch5_ceiling_control` in the control.
+# That is the height to compare the left panel with. A low $R^2$ under a low ceiling says that objects go their own
+# ways. A low $R^2$ under a high ceiling says that they share a map, and that it is no straight one:
+# in the model, {glue:text}`ch5_left_to_bend` are left for bends (and for what the map makers do not share with the test
+# pairs).
+#
 # A linear map has rank two: one direction for columns, one for rows. Perhaps the map is
 # curved and needs more room. So let each cell's mean ID, squeezed into $k$ principal
 # components, predict the same cell on the test pairs, for growing $k$.
@@ -739,9 +782,45 @@ for key, what in (("state", "hidden state"), ("answer", "unembedding")):
 # chance in the expected direction for {glue:text}`ch5_words_state_verdict`. Unembedding:
 # {glue:text}`ch5_words_answer`, beyond chance for {glue:text}`ch5_words_answer_verdict`.
 #
-# The shaded bands are what makes this figure worth drawing. A cosine of 0.2 looks like a
-# finding in 4,096 dimensions and is nothing in 128; and hidden states of one sentence
-# share so much that even two dull words can differ along an axis.
+# The shaded bands are what makes this figure worth drawing. How large a cosine is large?
+#
+# ````{exercise} A surprising cosine
+# :label: ch5-surprise
+#
+# Difficulty ●○○ · importance ●●○ · 5 minutes, on paper
+#
+# Write `surprising(width)`: the size that the cosine of two *random* directions of so many dimensions
+# exceeds in one draw of twenty, in whichever sense it points. A formula will do. (Turn the one direction
+# onto an axis: the cosine is then one coordinate of a random vector of length one. The squares
+# of all its coordinates sum to one.)
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def surprising(width):
+    # A coordinate has mean square 1 / width and, with many dimensions, is as good as normal:
+    # 1.96 standard deviations leave out a twentieth, both tails together.
+    return 1.96 / width**0.5
+
+
+# %%
+ch05.check_surprising(surprising)
+chosen = aligned[(aligned["model"] == YES) & (aligned["block"] == layer_of[YES])]
+chance = chosen.groupby("vector")["chance"].mean()
+width = MODELS[YES].d_model
+print(f"random directions in {width} dimensions: {surprising(width):.2f};  in 4096: "
+      f"{surprising(4096):.2f}")
+print(chance.round(2).to_string())
+glue("ch5_chance_random", float(surprising(width)))
+glue("ch5_chance_state", float(chance["hidden state"]))
+glue("ch5_chance_answer", float(chance["unembedding"]))
+
+# %% [markdown]
+# Random directions stay below {glue:text}`ch5_chance_random` in this model, differences of two other words of the
+# sentence below {glue:text}`ch5_chance_state`, differences of two unembeddings below {glue:text}`ch5_chance_answer`.
+# Vectors of a model are no random directions. Some crowd into the few dimensions that an axis lies in, and even
+# two dull words can differ along it; others keep out of them. So the formula is a first guess before you have run
+# anything, and no more. A cosine of 0.2 may be a finding beside the one null and nothing beside the other: take
+# the null from what the model has.
 #
 # Where the unembedding does align, a step to the right at the noun already leans, ever so
 # slightly, towards saying "Right". If only one of the two vectors aligns, note that "the word
@@ -920,6 +999,77 @@ summary.round(3)
 # the word long after it has been read, and it even gets tidier.
 # To find out, you have to push.
 #
+# ## One map, or two?
+#
+# Both models lay out sixteen cells. Do they lay them out *alike*? No axis of one model is an axis of the other, and
+# they need not even be equally wide. But a shape can be compared: turn the one map, as a whole, until it
+# lies on the other.
+#
+# ````{exercise} Research sprint: the same shape
+# :label: ch5-shape
+#
+# Difficulty ●●● · importance ●●○ · half a day
+#
+# Write `same_shape(one, other)` for two maps of mean IDs, `[rows, columns, d]` each, perhaps of
+# different `d`. Allow a rotation or reflection and one factor for the size, and nothing else (this is
+# called *Procrustes analysis*). Return how well the turned first map foretells the second, as an
+# $R^2$: missed over total squared distance, where the total is that from the mean of the cells that were used.
+#
+# There is a trap, and it is deep. In many dimensions, sixteen points can be turned onto *any* sixteen points, nearly.
+# So turn with fifteen cells and foretell the sixteenth, for each in turn. Then compare: the two models, the two nouns
+# of one model, early and late blocks. Which null tells you that a shape is shared, and not
+# only "some shape"?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show the first hour", "code_prompt_hide": "Hide the first hour"}
+def same_shape(one, other):
+    x, y = (geometry.as_cells(ids)[1] for ids in (one, other))
+    missed = total = 0.0
+    for cell in range(len(x)):
+        kept = np.arange(len(x)) != cell
+        middles = x[kept].mean(0), y[kept].mean(0)
+        sides = []
+        for part, middle in zip((x, y), middles, strict=True):
+            # Fifteen centred points span fourteen directions. What a cell has outside of them
+            # cannot be turned by what the others have shown.
+            u, s, v = np.linalg.svd(part[kept] - middle, full_matrices=False)
+            sides.append(((u * s)[:, :-1], v[:-1]))
+        (a, basis), (b, target) = sides
+        u, s, v = np.linalg.svd(a.T @ b, full_matrices=False)
+        factor = s.sum() / (a**2).sum()
+        guess = middles[1] + factor * (x[cell] - middles[0]) @ basis.T @ u @ v @ target
+        missed += ((y[cell] - guess) ** 2).sum()
+        total += ((y[cell] - middles[1]) ** 2).sum()
+    return 1 - missed / total
+
+
+maps = {name: train[name].mean(SITE[name]) for name in MODELS}
+first_block = train[YES].mean(train[YES].sites[BLOCKS[YES][0]])
+compared = {
+    "model and control": (maps[YES], train[NO], SITE[NO]),
+    "first and second noun": (maps[YES], second[YES], SITE[YES]),
+    "first and chosen block": (first_block, train[YES], SITE[YES]),
+}
+pd.DataFrame(
+    {
+        what: {
+            "as they are": same_shape(one, ids.mean(site)),
+            # A null with the same points, the same span, the same sizes: other cells.
+            "cells shuffled": np.mean(
+                [same_shape(one, ids.shuffled(s).mean(site)) for s in range(5)]
+            ),
+        }
+        for what, (one, ids, site) in compared.items()
+    }
+).T.round(2)
+# Still to do: how high can it come? Two halves of one model's pairs give a ceiling (see above).
+# And the null that decides: both maps are flat nets of squares, so they agree in *that*. Take
+# the linear part out of both, and ask whether the bends agree.
+
+# %%
+ch05.check_same_shape(same_shape)
+
+# %% [markdown]
 # ## Summary
 #
 # - Draw first. Principal components lay out the cells without being told of rows and columns.

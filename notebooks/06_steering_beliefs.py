@@ -51,6 +51,7 @@ if "google.colab" in sys.modules:
 
 import itertools
 import math
+import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -81,6 +82,7 @@ from helpers.stimuli import questions
 from helpers.stimuli.sampling import scenes as draw_scenes
 from helpers.stimuli.split import is_held_out_pair
 from helpers.stimuli.sprites import PAPER_OBJECTS, sprite
+from helpers.sweeps import replies
 
 # %%
 MODELS = open_models(
@@ -609,6 +611,45 @@ glue("ch6_gate", "meets" if met else "does not meet")
 # cases that were right, {glue:text}`ch6_was_right` swapped; of those that were wrong,
 # {glue:text}`ch6_was_wrong`.
 #
+# One thing about the intervals. The random arm has a row for each scene, each order of the nouns and each seed, which
+# makes {glue:text}`ch6_rows` rows. Its interval is not nearly as narrow as so many rows would make it.
+#
+# ````{exercise} How many samples are these?
+# :label: ch6-samples
+#
+# Difficulty ●●○ · importance ●●● · 15 minutes
+#
+# Rows about the same scene are no independent witnesses: a scene that turns easily turns in both orders
+# and for most seeds. Write `worth(values, scene)` for two arrays with one entry for each row, the
+# outcome and the number of its scene (all scenes have equally many rows). Return how many
+# *independent* rows would give a mean as certain as this one. Think of both ends: what if all
+# rows of a scene agree? What if a scene tells nothing about its rows?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def worth(values, scene):
+    means = pd.Series(values).groupby(np.asarray(scene)).mean()
+    # Scenes were drawn independently, so their means tell how far the grand mean may be off.
+    squared_error = means.var() / len(means)
+    # Independent rows would be off by the rows' variance over their number. Solve for it.
+    return np.var(values, ddof=1) / squared_error
+
+
+# %%
+ch06.check_worth(worth)
+random_arm = trial[YES].query("arm == 'random'")
+number_of = pd.factorize(random_arm["scene"])[0]
+rows_worth = worth(random_arm["after"].to_numpy(), number_of)
+glue("ch6_rows", len(random_arm))
+glue("ch6_scenes", int(number_of.max() + 1))
+glue("ch6_worth", round(float(rows_worth)))
+
+# %% [markdown]
+# The {glue:text}`ch6_rows` rows of the random arm, from {glue:text}`ch6_scenes` scenes, tell as much about where beliefs
+# end as {glue:text}`ch6_worth` independent rows would. Count rows as samples, and an interval comes out too narrow by
+# the square root of the ratio. More seeds do not mend that; more scenes do. So in this chapter `share` takes the
+# mean of a scene first, and resamples scenes.
+#
 # ## How much is enough?
 #
 # A dose of one is not arbitrary: it is the difference that the model itself makes between
@@ -925,7 +966,36 @@ glue("ch6_agree_control", agreement[NO])
 #
 # The paper's headline figure scales the vector to **five times the length of the activation**
 # that it is added to. After that, five sixths of what stands at the word is the edit. Try it,
-# with the same cases and the same directions, and count valid answers next to swaps.
+# with the same cases and the same directions, and count valid answers next to swaps. Before you do:
+#
+# ````{exercise} What is left of the word
+# :label: ch6-left
+#
+# Difficulty ●○○ · importance ●●○ · 5 minutes, on paper
+#
+# An edit at right angles to the stream is `factor` times as long as the stream. Write `left_of(factor)`: the cosine
+# between the stream after the edit and the stream before it. What is it at a factor of one? At five? And why does
+# the norm at the head of the next block make this cosine the number that counts, and not how long the sum is?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def left_of(factor):
+    # Before: (1, 0). After: (1, factor), of length sqrt(1 + factor²). Blocks begin with a norm
+    # that divides by the length, so what they read of the old stream is this share of it.
+    return 1 / (1 + factor**2) ** 0.5
+
+
+# %%
+ch06.check_left_of(left_of)
+for name in MODELS:
+    print(f"{name}: dose one is a factor of {ratio[name]:.2f} and leaves {left_of(ratio[name]):.2f}; "
+          f"a factor of five leaves {left_of(5):.2f}")
+glue("ch6_left_one", left_of(ratio[YES]))
+glue("ch6_left_five", left_of(5))
+
+# %% [markdown]
+# At dose one the model's word keeps {glue:text}`ch6_left_one` of what it was (as a cosine), at the paper's factor
+# {glue:text}`ch6_left_five`. It is hardly a frog any more, wherever it is.
 
 # %%
 FACTORS = (0.5, 1.0, 2.0, 5.0)
@@ -967,6 +1037,79 @@ counted.map("{:.0%}".format)
 # beliefs are only two numbers out of a vocabulary: a model whose best word is neither of the
 # two has a belief on paper and says something else. That is why `valid` is reported apart.
 #
+# ## Ask something else
+#
+# The IDs come from the questions "left or right" and "above or below", and so do all results. If they
+# are the model's *place* of the frog, and not a lever for one question, then they should move other answers,
+# too. "Where is the frog?" has four answers, in two words, and the word "frog" stands elsewhere in the sentence.
+#
+# ````{exercise} Research sprint: does the frog go there?
+# :label: ch6-where
+#
+# Difficulty ●●● · importance ●●● · half a day
+#
+# Replies are words, so begin with a judge. Write `went(before, after, target)` for a reply without the edit, one with
+# it, and the place that the edit aims at, such as `"Top left"`. A reply names a place if it says one word
+# of *top* and *bottom* and one of *left* and *right*, once or more often, whole words in any case. Return `"went"` if the
+# reply after the edit names the target and the one before did not, `"stayed"` if both name the same place,
+# `"broke"` if the reply after names no place, `"elsewhere"` in all other cases.
+#
+# Then steer the noun along one axis and ask. Write down before: where should the other word of the answer
+# go? Which share of `"elsewhere"` and `"broke"` would make you doubt that a place was moved? Which random push is
+# fair? Then let the model list what is in the image from left to right. Does the list change its order?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show the first hour", "code_prompt_hide": "Hide the first hour"}
+def went(before, after, target):
+    def place(reply):
+        words = set(re.findall(r"[a-z]+", reply.lower()))  # whole words: "bright" is not "right"
+        named = [words & pair for pair in ({"top", "bottom"}, {"left", "right"})]
+        # Both words of an axis are no place: "top left or top right" has not decided.
+        return frozenset().union(*named) if all(len(one) == 1 for one in named) else None
+
+    now = place(after)
+    if now is None:
+        return "broke"
+    if now == place(before):
+        return "stayed"
+    return "went" if now == place(target) else "elsewhere"
+
+
+def where_jobs(name, case):
+    """Ask where the first object is, with its ID moved across the picture, and with noise."""
+    placed, site = case.scene.find(case.names[0]), SITE[name]
+    moved = replace(placed, x=1 - placed.x) if case.axis == "column" else replace(placed, y=1 - placed.y)
+    asked = [questions.where(Scene((one,)), placed.name) for one in (placed, moved)]
+    if None in asked:  # too near a middle line to have an answer
+        return
+    prompt = MODELS[name].prompt(case.scene.render(), asked[0].text)
+    vector, spot = push(name, case, site)[0], prompt.word(placed.name)
+    noise = random_direction(vector, torch.Generator().manual_seed(case.labels["case"]))
+    labels = {"case": case.labels["case"], "target": asked[1].answer, "truth": asked[0].answer}
+    yield Job(prompt, (), labels | {"arm": "none"})
+    for arm, direction in (("spatial IDs", vector), ("random", noise)):
+        yield Job(prompt, (steer(site, spot, direction, DOSE[name]),), labels | {"arm": arm})
+
+
+rows = []
+for name in MODELS:
+    jobs = [one for c in judging[name][:: 4 if SMALL else 8] for one in where_jobs(name, c)]
+    told = replies(MODELS[name], jobs, max_new_tokens=12) if jobs else pd.DataFrame()
+    for _, three in told.groupby("case") if len(told) else ():
+        said = three.set_index("arm")["reply"]
+        for arm in ("spatial IDs", "random"):
+            verdict = went(said["none"], said[arm], three["target"].iloc[0])
+            rows.append({"model": name, "arm": arm, "verdict": verdict})
+verdicts = pd.DataFrame(rows, columns=["model", "arm", "verdict"])
+verdicts.value_counts(["model", "arm", "verdict"], sort=False).unstack(fill_value=0)
+# Still to do: intervals over scenes, several seeds of noise, a dose curve. And if the frog does
+# not go: is the ID of "Is the frog" another vector than that of "Where is the frog"? Extract IDs
+# with the question of `questions.where` as template, and take the cosine with those used here.
+
+# %%
+ch06.check_went(went)
+
+# %% [markdown]
 # ## Summary
 #
 # - Steering adds a difference of IDs at an object word. Dose one is the model's own
@@ -987,13 +1130,11 @@ counted.map("{:.0%}".format)
 #
 # ## Open question: a research sprint
 #
-# What could you steer that the questions never ask about? The IDs come from left/right
-# questions. Take an afternoon. Steer the same words and ask "Where is the frog?" (four
-# answers), "Is the frog between the camel and the dog?", or let the model list what is in the
-# image from left to right. Does the list change its order? Then try depth: steer along the row
-# axis and ask "in front of or behind" in perspective scenes. The paper finds that
-# LLaVA-1.5 takes higher for further. Does this model, which was trained on scenes where the
-# two come apart? Write down, before you run it, which result would prove you wrong.
+# What could you steer that the IDs never named? Take an afternoon. Steer along the row axis and ask "in front of or
+# behind" in perspective scenes. The paper finds that LLaVA-1.5 takes higher for further. Does this model, which was
+# trained on scenes where the two come apart? Or steer *whether*: can an ID make the model see an object at a place
+# where there is none, and what does it then say to "Is there a frog in the image?" Write down, before you run
+# it, which result would prove you wrong.
 #
 # ## Further reading
 #
