@@ -185,7 +185,7 @@ def test_a_kind_of_ones_own_runs_like_the_books(vlm, kinds):
 def test_a_kind_must_not_clash_and_has_a_noun_and_two_answers(kinds):
     with pytest.raises(ValueError, match="there is a kind called 'left_right'"):
         trials.add_kind("left_right", "Is the {0} left?", ("Yes", "No"))
-    with pytest.raises(ValueError, match="has no {0} for the first noun"):
+    with pytest.raises(ValueError, match=r"has no \{0\} for the first noun"):
         trials.add_kind("touching", "Do they touch?", ("Yes", "No"))
     for answers in (("Yes",), ("Yes", "Yes"), "No", ("Yes", "No", "Maybe")):
         with pytest.raises(ValueError, match="two different answers"):
