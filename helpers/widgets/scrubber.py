@@ -283,7 +283,7 @@ class VideoScrubber:
         words = f"{self.question} Shown up to frame {self.shown}. "
         words += f"Log-odds of “{first}”: {before:+.1f}"
         if not told:
-            return f"{words}; nothing is told."
+            return f"{words}."
         turned = "The belief has turned" if before * after < 0 else "The belief has not turned"
         return f"{words}, told {after:+.1f}. {turned}; the film is the same."
 
@@ -311,8 +311,8 @@ class VideoScrubber:
                 self.show(shown)
                 heard = self.hear(last.tell)
                 odds = (last.log_odds[0], heard.log_odds[0])
-                heard = replace(heard, before=last.before, log_odds=odds)
-                frames.append(Frame(self._panels(heard, {}, "so far"), self._told(heard, {})))
+                both = replace(heard, before=last.before, log_odds=odds)
+                frames.append(Frame(self._panels(both, {}, "so far"), self._told(heard, {})))
             return frames
 
         last = self.hear(Tell(block=self.strongest(self.names[0])))
