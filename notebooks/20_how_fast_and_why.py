@@ -49,6 +49,7 @@ if "google.colab" in sys.modules:
 
 import copy
 import json
+import os
 import statistics
 import time
 from functools import partial
@@ -78,6 +79,7 @@ from helpers.training.build import Shape, build_model, build_processor
 # %%
 opened = open_models(MODEL, chapter="20_how_fast_and_why", small=SMALL, seed=SEED)
 torch.set_grad_enabled(False)
+torch.set_num_threads(os.cpu_count() or 1)  # in the book, nothing runs beside this chapter
 
 
 def random_llava(seed=SEED):
@@ -680,6 +682,36 @@ shape_7b = {"prefix": 600, "suffix": 26, "blocks": 32, "width": 4096, "bytes_eac
 for copied in (True, False):
     rows = rows_that_fit(8 * 2**30, **shape_7b, copied=copied)
     print(f"LLaVA-1.5-7B, 8 GB, prefix {'copied' if copied else 'shared'}: {rows} rows")
+
+# %% [markdown]
+# ````{exercise} Research sprint: one key among many
+# :label: speed-replace
+#
+# Difficulty ●●● · importance ●●○ · 30 minutes for the function, a day for the sprint
+#
+# In the first block above an edit, a query behind the edited word meets keys and values of which
+# *one* has changed. You kept its output and the logarithm of its denominator. Do not go through the
+# keys again. Write `replace_key(out, log_z, old, old_value, new, new_value)`: outputs
+# `[pos, d_head]`, logarithms of denominators `[pos]`, the scores of the changed key before and after
+# `[pos]`, and its values before and after `[d_head]`. Return the output with the new key in place of the
+# old one, and its `log_z`. Scores can be large: take `exp` of differences only.
+#
+# Then take the day. The open question below tells where this fits into the engine. There is a catch that
+# you will meet: where the old key had nearly all of the attention, you subtract two numbers that are
+# nearly equal. When do you have to go through the keys after all?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def replace_key(out, log_z, old, old_value, new, new_value):
+    # In units of the old denominator, what leaves and what comes in.
+    leaves, comes = (old - log_z).exp(), (new - log_z).exp()
+    total = 1 - leaves + comes
+    out = out - leaves[:, None] * old_value + comes[:, None] * new_value
+    return out / total[:, None], log_z + total.log()
+
+
+# %%
+ch20.check_replace_key(replace_key)
 
 # %% [markdown]
 # ## Summary
