@@ -300,8 +300,9 @@ def _html_of_slide(slide: Slide) -> str:
     above = f"<p class='above'>{escape(slide.above)}</p>" if slide.above else ""
     notes = f"<aside class='notes'>{slide.notes}</aside>" if slide.notes else ""
     size = " class='long'" if len(slide.title) > 58 else ""
+    title = f"<h2{size}>{escape(slide.title)}</h2>"
     return (
-        f"<section class='{slide.kind}'><header>{above}<h2{size}>{escape(slide.title)}</h2></header>"
+        f"<section class='{slide.kind}'><header>{above}{title}</header>"
         f"<div class='content'>{slide.content}</div>{notes}</section>\n"
     )
 
