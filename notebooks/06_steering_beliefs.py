@@ -994,8 +994,8 @@ glue("ch6_left_one", left_of(ratio[YES]))
 glue("ch6_left_five", left_of(5))
 
 # %% [markdown]
-# At dose one the model's word keeps {glue:text}`ch6_left_one` of what it was (as a cosine), at the paper's factor
-# {glue:text}`ch6_left_five`. It is hardly a frog any more, wherever it is.
+# At dose one the model's word keeps {glue:text}`ch6_left_one` of what it was (as a cosine, for an edit at right
+# angles), at the paper's factor {glue:text}`ch6_left_five`. It is hardly a frog any more, wherever it is.
 
 # %%
 FACTORS = (0.5, 1.0, 2.0, 5.0)
