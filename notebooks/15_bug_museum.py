@@ -1286,6 +1286,33 @@ for name in [*SLUGS, *(f"{slug}_bug" for slug in SLUGS), *EXTRA]:
 # 11. **Does the design leak?** What would a guess reach that sees one object only? (16)
 # 12. **Same baseline, all samples?** What was subtracted, averaged, overwritten, dropped? (9, 24, 28)
 #
+# ````{exercise} Research sprint: do two bugs hide each other?
+# :label: ch15-together
+#
+# Difficulty ●●● · importance ●●○ · 20 minutes for the function, an afternoon for the sprint
+#
+# Two bugs in one script need not add up. Write `together(right, one, other, both)`: four arrays of the
+# same samples' scores, by the right script, with one bug, with the other, and with both. Return a
+# `stats.Interval`: by how much the effect of both differs from the sum of the two effects. Below zero,
+# they take from each other. The interval must belong to the *difference*, sample by sample. And a
+# sample that any of the scripts lost (NaN) is lost to all.
+#
+# Then take the afternoon that the open question offers: plant two exhibits of this museum into one
+# chapter. Which pairs do you expect to hide each other? Write down the sign first.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def together(right, one, other, both):
+    # (both - right) - (one - right) - (other - right): what is easy or hard about a sample is in
+    # all four, and drops out before anything is resampled.
+    apart = both - one - other + right
+    return stats.mean(apart[~np.isnan(apart)])
+
+
+# %%
+ch15.check_together(together)
+
+# %% [markdown]
 # ## Summary
 #
 # - Sixteen exhibits, {glue:text}`ch15_exhibits` of measurements, each with and without, on the same samples.

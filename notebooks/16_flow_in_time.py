@@ -47,6 +47,7 @@ if "google.colab" in sys.modules:
     pass
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -61,7 +62,7 @@ from helpers.beliefs import answer_forms
 from helpers.clip_swaps import ANSWERS, QUESTION
 from helpers.exercises import ch16
 from helpers.report import glue, keep, open_models, percent
-from helpers.stimuli.clips import reverse
+from helpers.stimuli.clips import Clip, reverse
 from helpers.stimuli.scenes import mirror, recolor
 
 MODELS = open_models(MODEL, chapter="16_flow_in_time", small=SMALL, seed=SEED)
@@ -878,6 +879,56 @@ put("frames_know", knows)
 # the order in which the states now stand. And a family that turns time into rotary positions
 # (Qwen) or writes it between the frames (InternVL) offers other ways to read it off.
 #
+# ## Move only one
+#
+# A reversed clip turns the times of *both* objects. What if only the frog moves, and the camel stays?
+#
+# ````{exercise} Research sprint: move one object in time
+# :label: ch16-moved
+#
+# Difficulty ●●● · importance ●●○ · 25 minutes for the function, an afternoon for the sprint
+#
+# Write `moved(clip, name, by)`: the clip in which the object `name` appears `by` frames later (earlier,
+# if `by` is negative), in the same places and sizes, for as long as before. All other objects stay in
+# their frames, and so does each frame's background. Where two objects meet in a frame, the moved one is
+# in front (last in `objects`). If a frame of it would fall outside the clip, raise a `ValueError`. You
+# need `clip.frames` (scenes), `clip.when(name)`, `scene.objects`, `scene.find(name)`,
+# `dataclasses.replace(scene, objects=...)` and `Clip(frames)`.
+#
+# The cell below it moves one flash through the clip of Figure 16.1. Then take the afternoon: for many
+# clips, how far must the frog move before the belief turns? Is that the same at the first noun and at
+# the second? And what does the model say when both are in the same frame?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def moved(clip, name, by):
+    when = clip.when(name)
+    if when[0] + by < 0 or when[-1] + by >= len(clip):
+        raise ValueError(f"{name} in frames {when} cannot move by {by}: {len(clip)} frames")
+    frames = []
+    for number, scene in enumerate(clip.frames):
+        objects = [placed for placed in scene.objects if placed.name != name]
+        if number - by in when:
+            # As it is placed in the frame that this one now stands for, not as in its first.
+            objects.append(clip.frames[number - by].find(name))
+        frames.append(replace(scene, objects=tuple(objects)))
+    return Clip(tuple(frames))
+
+
+# %%
+ch16.check_moved(moved)
+name, other = example.names
+here = example.clip.when(name)[0]
+shifts = range(-here, len(example.clip) - here)
+run = [
+    clip_swaps.prompt_of(vlm, example, "time", lambda asked, by=by: moved(asked.clip, name, by))
+    for by in shifts
+]
+odds = vlm.beliefs(run, ANSWERS["time"])["log_odds"]
+print(f"{name} moved, {other} in frame {example.clip.when(other)[0]}:")
+print(", ".join(f"{here + by}: {value:+.1f}" for by, value in zip(shifts, odds, strict=True)))
+
+# %% [markdown]
 # ## Summary
 #
 # - A **reversed-video swap** finds time as a mirror swap finds space. Each frame stays what it is;

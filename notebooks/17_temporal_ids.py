@@ -913,6 +913,51 @@ with tempfile.TemporaryDirectory() as folder:
             print(str(error).replace(f"{folder}/", ""))
 
 # %% [markdown]
+# ````{exercise} Research sprint: which clock?
+# :label: ch17-clock
+#
+# Difficulty ●●● · importance ●●● · 30 minutes for the function, an afternoon for the sprint
+#
+# Is a frame a *time* for the model, or a place in a sequence? Put `blanks` white frames in front of
+# the events, and extract again. Three clocks say three things about the ID of what was in frame `t`
+# of `count` frames:
+#
+# - **position**: it is now the ID of frame `t + blanks`;
+# - **share**: it has passed the share `(t + blanks) / (count + blanks - 1)` of the clip; take the ID
+#   at that share of the old clip, interpolated linearly between neighbours;
+# - **order**: it is still the ID of frame `t`.
+#
+# Write `clocks(ids, shifted, blanks)` for IDs `[count, d_model]` without and with the blank frames, the
+# row `t` of both about the same event. Return a dictionary from `"position"`, `"share"` and
+# `"order"` to the mean squared distance between what the clock says and what was found. Judge all three
+# on the same events: those for which all of them have something to say.
+#
+# Then take the afternoon: extract, with blanks of 1, 2 and 3 frames, and with every frame shown twice.
+# Decide which clock you expect, before you look. What is your null: how near would two of the three
+# come if the model had none of these clocks?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def clocks(ids, shifted, blanks):
+    count = len(ids)
+    known = torch.arange(count - blanks)  # the position of later events has no ID to compare with
+    share = (known + blanks) / (count + blanks - 1) * (count - 1)
+    low = share.floor().long().clamp(max=count - 2)
+    part = (share - low)[:, None].to(ids)
+    said = {
+        "position": ids[known + blanks],
+        "share": (1 - part) * ids[low] + part * ids[low + 1],
+        "order": ids[known],
+    }
+    # The same events for all, or the clock with the easier events would win.
+    found = shifted[known]
+    return {name: float((guess - found).square().mean()) for name, guess in said.items()}
+
+
+# %%
+ch17.check_clocks(clocks)
+
+# %% [markdown]
 # ## Summary
 #
 # - An object word of the model {glue:text}`ch17_carries` an ID of its frame: one new pair's

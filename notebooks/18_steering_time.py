@@ -986,6 +986,39 @@ tell(found, [f"space_{end}" for end in ("right", "ids", "random", "gap", "time")
 # {glue:text}`ch18_space_time` of beliefs about before and after. How the two maps lie to each
 # other is the subject of {doc}`19_space_and_time`.
 #
+# ````{exercise} Research sprint: how long
+# :label: ch18-longer
+#
+# Difficulty ●●● · importance ●●○ · 30 minutes for the function, an afternoon for the sprint
+#
+# An object that stays for four frames has one ID, near the middle of its stay. Is there something in
+# the word that says *how long* it stayed? You need a direction that length has and the middle has not.
+# Time is a curve in the stream, so a line through the middles will not take it out. Write
+# `longer(states, onset, offset)` for states `[n, d_model]` and first and last frames `[n]`. Compare only
+# stays with the same middle: within each, take the mean away, of states and of lengths. Then return
+# what one more frame does, by one regression over all of them, `[d_model]`.
+#
+# Then take the afternoon. Steer a flash with it: does "Does the frog appear before the camel is gone?"
+# change? Which random vector is fair, and which question must *not* change?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def longer(states, onset, offset):
+    length = (offset - onset).to(states)
+    # Twice the middle is a whole number, and so is safe to compare.
+    middles, group = torch.unique(onset + offset, return_inverse=True)
+    for number in range(len(middles)):
+        same = group == number
+        states = torch.where(same[:, None], states - states[same].mean(0), states)
+        length = torch.where(same, length - length[same].mean(), length)
+    # A middle with one length only is all zeros by now, and has no say.
+    return length @ states / length.square().sum()
+
+
+# %%
+ch18.check_longer(longer)
+
+# %% [markdown]
 # ## Summary
 #
 # - Do temporal IDs cause the belief about when? Flashes: {glue:text}`ch18_flashes_verdict`;

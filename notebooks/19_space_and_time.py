@@ -1201,6 +1201,38 @@ else:
 # plane could do it. It takes the part off the plane. And even that may hold bends of the place
 # code (Figure 5.5): "off the plane of two axes" is not "off all that says where".
 #
+# ````{exercise} Research sprint: place, speed, acceleration
+# :label: ch19-derivatives
+#
+# Difficulty ●●● · importance ●●○ · 30 minutes for the function, an afternoon for the sprint
+#
+# If a word knows that something moves right, does it know that it moves *faster and faster*? Write
+# `derivatives(states, paths)` for states `[n, d_model]` and paths `[n, frames]` (columns of the
+# picture, one for each frame). Count time from the middle of the clip. For each path fit
+# $a + b\,t + c\,t^2$; its speed is $b$, its acceleration $2c$, and its place is its mean over
+# frames. Return what one unit of each does to the states, `[3, d_model]`, by *one* regression on
+# the three and a constant.
+#
+# Then take the afternoon: draw clips in which an object speeds up, slows down, or turns back at the same
+# mean place and the same speed, and extract. Does an object that moves *down* have a vector of its own,
+# and is it the row axis that it resembles? Write down first what would count against each.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def derivatives(states, paths):
+    time = np.arange(paths.shape[1]) - (paths.shape[1] - 1) / 2
+    square, speed, _ = np.polyfit(time, paths.T, 2)
+    # Together: what speeds up to the right also ends up further right, and each alone would take
+    # credit for the other.
+    known = np.column_stack([paths.mean(1), speed, 2 * square, np.ones(len(paths))])
+    fit = np.linalg.lstsq(known, states.numpy().astype(known.dtype), rcond=None)[0]
+    return torch.from_numpy(fit[:3]).to(states)
+
+
+# %%
+ch19.check_derivatives(derivatives)
+
+# %% [markdown]
 # ## Summary
 #
 # - Compare subspaces by principal angles, between chance *where the states live* and

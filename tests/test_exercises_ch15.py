@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from helpers import stats
 from helpers.exercises import ch15
 
 
@@ -257,3 +258,46 @@ def test_blur_effect():
 )
 def test_blur_effect_refuses(wrong, says):
     refuses(says, ch15.check_blur_effect, wrong)
+
+
+# Two bugs together ------------------------------------------------------------------------------
+
+
+def together(right, one, other, both):
+    apart = both - one - other + right
+    return stats.mean(apart[~np.isnan(apart)])
+
+
+def test_together():
+    ch15.check_together(together)
+
+
+def four_means(*scores):
+    kept = ~np.isnan(sum(scores))
+    right, one, other, both = (stats.mean(score[kept]) for score in scores)
+    estimate = both.estimate - one.estimate - other.estimate + right.estimate
+    half = sum((part.high - part.low) ** 2 for part in (right, one, other, both)) ** 0.5 / 2
+    return stats.Interval(estimate, estimate - half, estimate + half, right.n)
+
+
+def each_its_own(*scores):
+    found = together(*scores)
+    right, one, other, both = (np.nanmean(score) for score in scores)
+    return found._replace(estimate=both - one - other + right)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda r, a, b, both: stats.mean(both - r), "take the two single effects away"),
+        (lambda r, a, b, both: stats.mean(both - a - b), "both - right"),
+        (lambda r, a, b, both: together(-r, -a, -b, -both), "The sign is turned"),
+        (lambda r, a, b, both: stats.mean(both - a - b + r), "Leave out what any script has lost"),
+        (four_means, "not four separate means"),
+        (each_its_own, "the same samples"),
+        (lambda r, a, b, both: (both - a - b + r).mean(), "return a stats.Interval"),
+        (lambda r, a, b, both: None, "returns nothing"),
+    ],
+)
+def test_together_refuses(wrong, says):
+    refuses(says, ch15.check_together, wrong)

@@ -1,10 +1,13 @@
 """The checks of chapter 16: they pass the solution, and tell what is wrong with what is wrong."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from helpers.exercises import ch16
+from helpers.stimuli.clips import Clip
 
 
 def refuses(says, check, *arguments):
@@ -233,3 +236,71 @@ def overwritten(states, one, other):
 )
 def test_exchange_refuses(wrong, says):
     refuses(says, ch16.check_exchange, wrong)
+
+
+# One object moved -------------------------------------------------------------------------------
+
+
+def moved(clip, name, by, path=None, last=True):
+    when = clip.when(name)
+    if when[0] + by < 0 or when[-1] + by >= len(clip):
+        raise ValueError("outside")
+    frames = []
+    for number, scene in enumerate(clip.frames):
+        objects = [placed for placed in scene.objects if placed.name != name]
+        if number - by in when:
+            placed = clip.frames[when[0] if path == "first" else number - by].find(name)
+            objects.insert(len(objects) if last else 0, placed)
+        frames.append(replace(scene, objects=tuple(objects)))
+    return Clip(tuple(frames))
+
+
+def test_moved():
+    ch16.check_moved(moved)
+
+
+def rolled(clip, name, by):
+    """All frames go round, with all that is in them."""
+    return Clip(tuple(clip.frames[(number - by) % len(clip)] for number in range(len(clip))))
+
+
+def copied(clip, name, by):
+    """The object is put in, and not taken out."""
+    there = moved(clip, name, by)
+    return Clip(
+        tuple(
+            scene if name in scene.names or name not in old.names else old
+            for scene, old in zip(there.frames, clip.frames, strict=True)
+        )
+    )
+
+
+def cut_off(clip, name, by):
+    when = clip.when(name)
+    by = max(-when[0], min(by, len(clip) - 1 - when[-1]))
+    return moved(clip, name, by)
+
+
+def with_background(clip, name, by):
+    frames = list(moved(clip, name, by).frames)
+    for frame in clip.when(name):
+        frames[frame + by] = replace(frames[frame + by], background=clip.frames[frame].background)
+    return Clip(tuple(frames))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (rolled, "move one object, not frames"),
+        (copied, "it is in frames"),
+        (cut_off, "raise a ValueError"),
+        (with_background, "the backgrounds have moved"),
+        (lambda c, n, b: moved(c, n, -b), "it is in frames"),
+        (lambda c, n, b: moved(c, n, b, path="first"), "its places or sizes"),
+        (lambda c, n, b: moved(c, n, b, last=False), "append it last"),
+        (lambda c, n, b: moved(c, n, b).frames, "return a Clip"),
+        (lambda c, n, b: None, "returns nothing"),
+    ],
+)
+def test_moved_refuses(wrong, says):
+    refuses(says, ch16.check_moved, wrong)

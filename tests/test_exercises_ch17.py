@@ -165,3 +165,45 @@ def test_walks_have_no_pair_in_common():
     assert torch.equal(one, ch17.walks(6, seed=3))
     flat = torch.nn.functional.normalize(one.flatten(1), dim=1)
     assert (flat @ flat.T - torch.eye(6)).abs().max() < 0.4
+
+
+# Three clocks -----------------------------------------------------------------------------------
+
+
+def clocks(ids, shifted, blanks, known=None, ends=1, step=None, join=torch.mean):
+    count = len(ids)
+    known = torch.arange(count - blanks) if known is None else known
+    share = (known + blanks) / (count + blanks - ends) * (count - ends)
+    low = share.floor().long().clamp(max=count - 2)
+    part = (share - low)[:, None]
+    later = (known + (blanks if step is None else step)).clamp(0, count - 1)
+    said = {
+        "position": ids[later],
+        "share": (1 - part) * ids[low] + part * ids[low + 1],
+        "order": ids[known],
+    }
+    found = shifted[known]
+    return {name: float(join((guess - found).square())) for name, guess in said.items()}
+
+
+def test_clocks():
+    ch17.check_clocks(clocks)
+
+
+def summed(errors):
+    return errors.sum(-1).mean()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda i, s, b: clocks(i, s, b, known=torch.arange(len(i))), "leave them out"),
+        (lambda i, s, b: clocks(i, s, b, ends=0), "divide by n - 1"),
+        (lambda i, s, b: clocks(i, s, b, step=-b), "make an event later"),
+        (lambda i, s, b: clocks(i, s, b, join=summed), "mean over dimensions"),
+        (lambda i, s, b: min(clocks(i, s, b)), "return a dictionary"),
+        (lambda i, s, b: None, "returns nothing"),
+    ],
+)
+def test_clocks_refuses(wrong, says):
+    refuses(says, ch17.check_clocks, wrong)

@@ -272,3 +272,41 @@ def test_outcomes_refuse_two_cases_of_one_name():
     case = Case(None, "before_after", ("a", "b"), (1.0, 4.5), 1, {"scene": 3})
     with pytest.raises(ValueError, match="scene"):
         clip_trials.outcomes(None, [case, case], [])
+
+
+# How long ---------------------------------------------------------------------------------------
+
+
+def longer(states, onset, offset, of_lengths=True):
+    length = (offset - onset).to(states)
+    for middle in torch.unique(onset + offset):
+        same = onset + offset == middle
+        states = torch.where(same[:, None], states - states[same].mean(0), states)
+        if of_lengths:
+            length = torch.where(same, length - length[same].mean(), length)
+    return length @ states / length.square().sum()
+
+
+def test_longer():
+    ch18.check_longer(longer)
+
+
+def fitted(states, *columns):
+    columns = torch.stack([*columns, torch.ones_like(columns[0])], 1).to(states)
+    return torch.linalg.lstsq(columns, states).solution[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda s, a, b: fitted(s, b - a), "later, not longer"),
+        (lambda s, a, b: fitted(s, b - a, (a + b) / 2), "time is a curve"),
+        (lambda s, a, b: 2 * longer(s, a, b), "its length is not"),
+        (lambda s, a, b: longer(s, a, b, of_lengths=False), "its length is not"),
+        (lambda s, a, b: s[b - a > 3].mean(0) - s[b - a < 3].mean(0), "within each middle"),
+        (lambda s, a, b: longer(s, a, b)[None], "one vector"),
+        (lambda s, a, b: None, "returns nothing"),
+    ],
+)
+def test_longer_refuses(wrong, says):
+    refuses(says, ch18.check_longer, wrong)

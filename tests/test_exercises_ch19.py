@@ -138,3 +138,43 @@ def test_motion():
 )
 def test_motion_refuses(wrong, says):
     refuses(says, ch19.check_motion, wrong)
+
+
+# Place, speed, acceleration ---------------------------------------------------------------------
+
+
+def derivatives(states, paths, centred=True, twice=2, mean=True, constant=1.0):
+    frames = paths.shape[1]
+    time = np.arange(frames) - (frames - 1) / 2 * centred
+    square, speed, middle = np.polyfit(time, paths.T, 2)
+    known = [paths.mean(1) if mean else middle, speed, twice * square]
+    known = np.column_stack([*known, np.full(len(paths), constant)])
+    return torch.from_numpy(np.linalg.lstsq(known, states.numpy(), rcond=None)[0][:3])
+
+
+def test_derivatives():
+    ch19.check_derivatives(derivatives)
+
+
+def one_by_one(states, paths):
+    time = np.arange(paths.shape[1]) - (paths.shape[1] - 1) / 2
+    square, speed, _ = np.polyfit(time, paths.T, 2)
+    values = np.stack([paths.mean(1), speed, 2 * square])
+    values = values - values.mean(1, keepdims=True)
+    return torch.from_numpy(values @ states.numpy() / (values**2).sum(1)[:, None])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (one_by_one, "not three regressions"),
+        (lambda s, p: derivatives(s, p, twice=1), "2c"),
+        (lambda s, p: derivatives(s, p, mean=False), "not its value in the middle"),
+        (lambda s, p: derivatives(s, p, centred=False), "t counts from the middle"),
+        (lambda s, p: derivatives(s, p, constant=0.0), "has a constant"),
+        (lambda s, p: derivatives(s, p)[:2], "return shape"),
+        (lambda s, p: None, "returns nothing"),
+    ],
+)
+def test_derivatives_refuses(wrong, says):
+    refuses(says, ch19.check_derivatives, wrong)

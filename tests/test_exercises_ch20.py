@@ -143,3 +143,38 @@ def less_than_none(budget, prefix, suffix, blocks, width, bytes_each, copied):
 )
 def test_rows_that_fit_refuses(wrong, says):
     refuses(says, ch20.check_rows_that_fit, wrong)
+
+
+# One key replaced -------------------------------------------------------------------------------
+
+
+def replace_key(out, log_z, old, old_value, new, new_value, divided=True, taken=True):
+    leaves, comes = (old - log_z).exp() * taken, (new - log_z).exp()
+    total = 1 - leaves + comes
+    out = out - leaves[:, None] * old_value + comes[:, None] * new_value
+    return out / (total[:, None] if divided else 1), log_z + total.log()
+
+
+def test_replace_key():
+    ch20.check_replace_key(replace_key)
+
+
+def with_large_numbers(out, log_z, old, old_value, new, new_value):
+    total = log_z.exp() - old.exp() + new.exp()
+    out = out * log_z.exp()[:, None] - old.exp()[:, None] * old_value
+    return (out + new.exp()[:, None] * new_value) / total[:, None], total.log()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (with_large_numbers, "take exp of differences only"),
+        (lambda *given: replace_key(*given, divided=False), "Divide by the new denominator"),
+        (lambda *given: replace_key(*given, taken=False), "what the old key brought in"),
+        (lambda *given: (replace_key(*given)[0], given[1]), "The denominator has changed, too"),
+        (lambda *given: replace_key(*given)[::-1], "shapes"),
+        (lambda *given: None, "nothing came back"),
+    ],
+)
+def test_replace_key_refuses(wrong, says):
+    refuses(says, ch20.check_replace_key, wrong)

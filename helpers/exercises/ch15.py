@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from helpers.stats import Interval
+
 
 def check_site(site_of: Callable[[int, int], str]) -> None:
     """Check ``(number, n_layers) -> hook name`` of the stream in ``hidden_states[number]``.
@@ -248,3 +250,49 @@ def _must_refuse(call: Callable[[], Any], what: str) -> None:
             f"{what}. Refuse it with a ValueError that says so; {type(error).__name__} came"
         ) from error
     raise AssertionError(f"{what}. Refuse it with a ValueError; you return {got!r}")
+
+
+def check_together(together: Callable[..., Interval]) -> None:
+    """Check ``(right, one, other, both) -> Interval`` of what two bugs do besides their sum.
+
+    Raises:
+        AssertionError: with what came out, and what is probably wrong.
+    """
+    rng = np.random.default_rng(0)
+    ease = rng.normal(0, 5, 300)  # samples differ far more than scripts do
+    noise = rng.normal(0, 0.3, (4, 300))
+    cases = {"bugs that add up": 0.0, "bugs that hide each other": -0.4, "bugs that help": 0.3}
+    for name, extra in cases.items():
+        scores = [ease, ease + 0.5, ease + 0.2, ease + 0.7 + extra]
+        scores = [score + part for score, part in zip(scores, noise, strict=True)]
+        for lost in (False, True):
+            given = [score.copy() for score in scores]
+            if lost:
+                for number, array in enumerate(given):
+                    array[number * 10 : number * 10 + 5] = np.nan
+            apart = given[3] - given[1] - given[2] + given[0]
+            apart = apart[~np.isnan(apart)]
+            got = together(*(array.copy() for array in given))
+            assert got is not None, "the function returns nothing: is a `return` missing?"
+            assert isinstance(got, Interval), f"return a stats.Interval, not a {type(got).__name__}"
+            told = f"{name}{', some samples lost' if lost else ''}: "
+            assert not np.isnan(got.estimate), told + "NaN. Leave out what any script has lost"
+            if abs(got.estimate - apart.mean()) > 1e-9:
+                told += f"{apart.mean():+.3f} beyond the sum, not {got.estimate:+.3f}. "
+                effects = [np.nanmean(array) - np.nanmean(given[0]) for array in given]
+                if abs(got.estimate - effects[3]) < 1e-9:
+                    told += "That is the effect of both; take the two single effects away"
+                elif lost:
+                    told += "The four means must be of the same samples"
+                elif abs(got.estimate + apart.mean()) < 1e-9:
+                    told += "The sign is turned: effect of both, minus the sum"
+                else:
+                    told += "(both - right) - (one - right) - (other - right)"
+                raise AssertionError(told)
+            width, wanted = got.high - got.low, 4 * apart.std() / len(apart) ** 0.5
+            assert width < 1.5 * wanted, (
+                f"{told}the interval is {width:.2f} wide, and should be about {wanted:.2f}: "
+                "resample the differences of samples, not four separate means"
+            )
+            assert width > wanted / 1.5, f"{told}the interval is {width:.2f} wide: too narrow"
+    print("Correct: what two bugs do together, sample by sample.")

@@ -7,6 +7,8 @@ import pandas as pd
 import torch
 
 from helpers.grids import View
+from helpers.stimuli.clips import Clip
+from helpers.stimuli.scenes import Background, Placed, Scene
 
 # Right in both directions -----------------------------------------------------------------------
 
@@ -246,3 +248,56 @@ def check_exchange(
             told += "Keep the order of the tokens within a frame"
         raise AssertionError(told)
     print("Correct: each frame stands where the other stood.")
+
+
+# One object moved -------------------------------------------------------------------------------
+
+
+def check_moved(function: Callable[[Clip, str, int], Clip]) -> None:
+    """Check ``(clip, name, by) -> clip`` with one object in other frames.
+
+    Raises:
+        AssertionError: with what is where in the clip that came out.
+    """
+    frog = {2: Placed("frog", 0.2, 0.3, 0.2), 3: Placed("frog", 0.3, 0.3, 0.25)}
+    camel = {frame: Placed("camel", 0.7, 0.6, 0.2) for frame in (3, 4, 5)}
+    greys = [Background(colors=((shade, shade, shade),)) for shade in range(200, 248, 6)]
+    clip = Clip(
+        tuple(
+            Scene(tuple(track[frame] for track in (frog, camel) if frame in track), greys[frame])
+            for frame in range(8)
+        )
+    )
+    tracks = {"frog": frog, "camel": camel}
+    for name, by in (("frog", 2), ("frog", -2), ("camel", 2), ("frog", 4), ("camel", -3)):
+        track = tracks[name]
+        got = function(clip, name, by)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        assert isinstance(got, Clip), f"return a Clip, not a {type(got).__name__}"
+        assert len(got) == 8, f"{len(got)} frames, not 8"
+        told = f"{name} moved by {by}: "
+        assert name in got.names, told + "it is nowhere"
+        wanted = tuple(frame + by for frame in track)
+        assert got.when(name) == wanted, told + f"it is in frames {got.when(name)}, not {wanted}"
+        assert got.path(name) == tuple(track.values()), (
+            told + "its places or sizes have changed: each frame of it keeps its own"
+        )
+        other, kept = ("camel", camel) if name == "frog" else ("frog", frog)
+        assert other in got.names and got.when(other) == tuple(kept), (
+            told + f"{other} should stay in frames {tuple(kept)}; move one object, not frames"
+        )
+        backgrounds = [scene.background for scene in got.frames]
+        assert backgrounds == greys, told + "the backgrounds have moved with it"
+        behind = [n for n, scene in enumerate(got.frames)
+                  if name in scene.names and scene.names[-1] != name]  # fmt: skip
+        assert not behind, told + f"in frame {behind[0]} it is behind the other: append it last"
+    for name, by in (("frog", -3), ("frog", 5), ("camel", 3)):
+        try:
+            got = function(clip, name, by)
+        except ValueError:
+            continue
+        raise AssertionError(
+            f"{name} cannot move by {by}, and ends up in frames "
+            f"{got.when(name) if name in got.names else 'of no clip'}: raise a ValueError"
+        )
+    print("Correct: one object has moved in time, and nothing else.")

@@ -204,3 +204,56 @@ def check_whose_time(
             "onset first?"
         )
     print("Correct: onset and offset each get what is theirs.")
+
+
+def check_clocks(clocks: Callable[[torch.Tensor, torch.Tensor, int], dict[str, float]]) -> None:
+    """Check ``(ids [frames, d_model], shifted, blanks) -> squared distance by clock``.
+
+    Raises:
+        AssertionError: with the clock that was planted, and what came out.
+    """
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randn(FRAMES, 16, generator=generator, dtype=torch.float64).cumsum(0)
+    for blanks in (1, 3):
+        rows = torch.arange(FRAMES, dtype=torch.float64)
+        places = {
+            "position": rows + blanks,
+            "share": (rows + blanks) / (FRAMES + blanks - 1) * (FRAMES - 1),
+            "order": rows,
+        }
+        said = {name: _at(ids, place) for name, place in places.items()}
+        known = FRAMES - blanks
+        for planted, shifted in said.items():
+            # What nobody can judge must not count.
+            shifted = torch.cat([shifted[:known], 100 + shifted[known:]])
+            got = clocks(ids.clone(), shifted.clone(), blanks)
+            assert got is not None, "the function returns nothing: is a `return` missing?"
+            assert isinstance(got, dict) and set(got) == set(said), (
+                f"return a dictionary with {', '.join(map(repr, said))}"
+            )
+            for name, guess in said.items():
+                wanted = float((guess - shifted)[:known].square().mean())
+                if abs(got[name] - wanted) < 1e-6 * (1 + wanted):
+                    continue
+                told = f"{blanks} blanks, planted: {planted}. {name!r} should be off by "
+                told += f"{wanted:.3f}, you have {got[name]:.3f}. "
+                if got[name] > 100:
+                    told += f"Events from {known} on have no ID at their position: leave them out"
+                elif abs(got[name] - wanted * 16) < 1e-6 * (1 + wanted):
+                    told += "Take the mean over dimensions, too"
+                elif name == "share":
+                    told += "The last of n frames has passed all: divide by n - 1, then interpolate"
+                elif name == "position":
+                    told += "Blanks in front make an event later"
+                else:
+                    told += "Row t of both is about the same event"
+                raise AssertionError(told)
+    print("Correct: three clocks, judged on the same events.")
+
+
+def _at(ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """IDs at places between frames; beyond the last, the last."""
+    places = places.clamp(max=len(ids) - 1)
+    low = places.floor().long().clamp(max=len(ids) - 2)
+    part = (places - low)[:, None]
+    return (1 - part) * ids[low] + part * ids[low + 1]

@@ -176,3 +176,44 @@ def check_bend(bend: Callable[[np.ndarray, np.ndarray], float]) -> None:
     assert step < 0.6, f"a step has the narrowest widths, you say {step:.2f}"
     assert line > 8, f"a line has the largest widths, you say {line:.2f}"
     print("Correct: it tells a step from a bend from a line.")
+
+
+def check_longer(
+    longer: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor],
+) -> None:
+    """Check ``(states [n, d_model], onset [n], offset [n]) -> what one more frame does``.
+
+    Raises:
+        AssertionError: with what came along with length.
+    """
+    generator = torch.Generator().manual_seed(0)
+    stays = [(a, b) for a in range(8) for b in range(a, 8)] * 3
+    stays += [(0, b) for b in range(8)] * 20  # the longer, the later: length and middle go together
+    onset, offset = torch.tensor(stays).T
+    middle, length = (onset + offset) / 2, (offset - onset).double()
+    curve = torch.randn(15, 12, generator=generator, dtype=torch.float64).cumsum(0)
+    effect = torch.randn(12, generator=generator, dtype=torch.float64)
+    states = curve[(2 * middle).long()] + length[:, None] * effect
+    got = longer(states.clone(), onset.clone(), offset.clone())
+    assert got is not None, "the function returns nothing: is a `return` missing?"
+    assert got.shape == (12,), f"return one vector of shape (12,), not {tuple(got.shape)}"
+    if torch.allclose(got.double(), effect, atol=1e-6):
+        print("Correct: length alone, whatever the middle.")
+        return
+    ones = torch.ones(len(stays), dtype=torch.float64)
+    plain = torch.linalg.lstsq(torch.stack([length, ones], 1), states).solution[0]
+    line = torch.linalg.lstsq(torch.stack([length, middle, ones], 1), states).solution[0]
+    told = (
+        f"off by {float((got - effect).norm() / effect.norm()):.0%} of the effect that is there. "
+    )
+    if torch.allclose(got.double(), plain, atol=1e-6):
+        told += "Here long stays are late stays: you found later, not longer"
+    elif torch.allclose(got.double(), line, atol=1e-6):
+        told += "A line through the middles is not enough: time is a curve. Compare equal middles"
+    elif torch.cosine_similarity(got.double(), effect, dim=0) > 0.999:
+        told += (
+            "The direction is right, its length is not: the effect of *one* frame, by regression"
+        )
+    else:
+        told += "Take the means away within each middle, of states and of lengths alike"
+    raise AssertionError(told)

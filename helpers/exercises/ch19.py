@@ -162,3 +162,49 @@ def check_motion(
         hint = next(close, "Half the difference of a clip and its reverse, right minus left")
         raise AssertionError(f"off by up to {float((got - wanted).abs().max()):.2f}. {hint}")
     print("Correct: the object and the mean place fall out; the way it goes stays.")
+
+
+def check_derivatives(derivatives: Callable[[torch.Tensor, np.ndarray], torch.Tensor]) -> None:
+    """Check ``(states [n, d_model], paths [n, frames]) -> [3, d_model]``.
+
+    Raises:
+        AssertionError: with which of place, speed and acceleration is wrong.
+    """
+    rng = np.random.default_rng(0)
+    for frames in (8, 5):
+        time = np.arange(frames) - (frames - 1) / 2
+        start, speed = rng.normal(size=(2, 200, 1))
+        # What is fast speeds up, and what speeds up is further right: none may stand for another.
+        turn = 0.6 * speed + 0.4 * start + 0.3 * rng.normal(size=(200, 1))
+        paths = start + 0.5 * speed + speed * time + turn / 2 * time**2
+        values = np.column_stack([paths.mean(1), speed, turn])
+        effects, offset = rng.normal(size=(3, 10)), rng.normal(size=10)
+        states = torch.from_numpy(values @ effects + offset)
+        got = derivatives(states.clone(), paths.copy())
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        assert got.shape == (3, 10), f"return shape (3, 10), not {tuple(got.shape)}"
+        found = got.double().numpy()
+        if np.allclose(found, effects, atol=1e-6):
+            continue
+        names = ("place", "speed", "acceleration")
+        wrong = [
+            n
+            for n, a, b in zip(names, found, effects, strict=True)
+            if not np.allclose(a, b, atol=1e-6)
+        ]
+        told = f"{frames} frames, wrong: {', '.join(wrong)}. "
+        centred = values - values.mean(0)
+        alone = centred.T @ states.numpy() / (centred**2).sum(0)[:, None]
+        if np.allclose(found, alone, atol=1e-6):
+            told += "One regression on all three, not three regressions: they go together"
+        elif np.allclose(found[2], 2 * effects[2], atol=1e-6):
+            told += "Acceleration is the second derivative of c t²: 2c"
+        elif "place" in wrong and len(wrong) == 1:
+            told += "Is there a constant?"
+        else:
+            told += (
+                "Place is the mean of the path, not its value in the middle; t counts from the "
+                "middle; and the regression has a constant"
+            )
+        raise AssertionError(told)
+    print("Correct: three directions, each with the other two held fixed.")

@@ -128,3 +128,49 @@ def check_rows_that_fit(rows_that_fit: Callable[..., int]) -> None:
             f"token takes 2 x width x bytes_each x blocks = {token} bytes"
         )
     print("Correct.")
+
+
+def check_replace_key(replace_key: Callable[..., tuple[torch.Tensor, torch.Tensor]]) -> None:
+    """Check ``(out, log_z, old, old_value, new, new_value) -> (out, log_z)``.
+
+    Raises:
+        AssertionError: with how far it is from attention over all keys, and what is missing.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for shift in (0.0, 800.0, -800.0):
+        scores = torch.randn(6, 20, generator=generator, dtype=torch.float64) + shift
+        values = torch.randn(20, 8, generator=generator, dtype=torch.float64)
+        changed = scores.clone(), values.clone()
+        changed[0][:, 7] += torch.randn(6, generator=generator, dtype=torch.float64)
+        changed[1][7] = torch.randn(8, generator=generator, dtype=torch.float64)
+        (out, log_z), (wanted, wanted_z) = (
+            (one.softmax(-1) @ value, one.logsumexp(-1))
+            for one, value in ((scores, values), changed)
+        )
+        given = (out, log_z, scores[:, 7], values[7], changed[0][:, 7], changed[1][7])
+        got = replace_key(*(part.clone() for part in given))
+        assert got is not None, "nothing came back: return the output and its log_z"
+        assert len(got) == 2, "return two things: the output and its log_z"
+        output, found_z = got
+        assert output.shape == wanted.shape and found_z.shape == wanted_z.shape, (
+            f"shapes {tuple(output.shape)} and {tuple(found_z.shape)}, not {tuple(wanted.shape)} "
+            f"and {tuple(wanted_z.shape)}"
+        )
+        finite = torch.isfinite(output).all() and torch.isfinite(found_z).all()
+        assert finite, f"not finite with scores near {shift:.0f}: take exp of differences only"
+        error, error_z = (output - wanted).abs().max(), (found_z - wanted_z).abs().max()
+        if error < 1e-8 and error_z < 1e-8:
+            continue
+        told = f"off by {error:.2g} from attention over all keys, log_z by {error_z:.2g}. "
+        total = (wanted_z - log_z).exp()[:, None]
+        if torch.allclose(output / total, wanted):
+            told += "Divide by the new denominator"
+        elif error < 1e-8:
+            told += "The denominator has changed, too: by its new share"
+        else:
+            told += (
+                "Take away what the old key brought in, exp(old - log_z) of its old value; add "
+                "what the new one brings; then divide by the new denominator"
+            )
+        raise AssertionError(told)
+    print("Correct: one key replaced, and the others left alone.")
