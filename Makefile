@@ -61,6 +61,7 @@ distclean: clean  ## remove the installed packages, too
 	rm -rf .venv
 
 # Installs only when the wanted versions changed since the last time (by content, not by date).
+# Without compiling all modules in advance, of which a minute goes into those that nobody imports.
 venv:
 	@if ! cat $(WANTED) | cmp -s - $(STAMP); then \
 		set -e; \
@@ -74,7 +75,7 @@ venv:
 		$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 			echo "$(VENV) holds a Python older than 3.11. Remove it: make distclean"; exit 1; }; \
 		echo "Installing into $(VENV): a few minutes the first time."; \
-		$(PIP) install -c constraints.txt torch; \
-		$(PIP) install -c constraints.txt -e '.[book,test,bench]'; \
+		$(PIP) install --no-compile -c constraints.txt torch; \
+		$(PIP) install --no-compile -c constraints.txt -e '.[book,test,bench]'; \
 		cat $(WANTED) > $(STAMP); \
 	fi
