@@ -1227,7 +1227,8 @@ print("figure 9's split, words on held-out places:", percent(words_alone(*ours))
 print("half turns, words on held-out places:      ", percent(words_alone(*mine)))
 # The price: a mirrored picture is no longer in held-out places. Four cells (a cell, its two mirror
 # images and the opposite one) would keep mirrors, and leave each object twelve cells to learn from.
-# And a pair now has two to four held-out pictures of a size: see `repeats`.
+# And a pair now has two to four held-out pictures of a size. So the interval, which counts
+# pictures, is too narrow: there are ninety ordered pairs of nouns to guess from, and no more.
 
 # %%
 ch02.check_split(held_out)

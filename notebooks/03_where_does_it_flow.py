@@ -1045,8 +1045,25 @@ last
 # last token takes the *difference* of two places, then half of the way comes from each noun,
 # and the effects of both add up. If the first noun's place is handed to the second, and the
 # second noun holds the comparison, then the second is enough. And if the model believes a
-# place only when both nouns agree on it, neither does much alone.
-#
+# place only when both nouns agree on it, neither does much alone. All it takes is a third swap:
+
+# %%
+def each_noun(prompts, asked):
+    spans = [p.words(q.objects) for p, (_, q) in zip(prompts, asked, strict=True)]
+    groups = {"first": [one for one, _ in spans], "second": [other for _, other in spans]}
+    return groups | {"both": [one + other for one, other in spans]}
+
+
+def nouns_apart(model, kind, layers, count):
+    """One row for each scene and block: beliefs after swapping either noun, or both."""
+    table = measure(
+        model, kind, "column", count, groups=each_noun, seed=SEED + 4, blocks=layers
+    )
+    keys = ["prompt", "layer", "clean", "mirrored"]
+    return table.pivot(index=keys, columns="group", values="patched").reset_index()
+
+
+# %% [markdown]
 # ````{exercise} Research sprint: what each noun contributes
 # :label: ch3-add
 #
@@ -1058,7 +1075,7 @@ last
 # recovers, what the second recovers, and what both together recover *beyond* the sum. Half of
 # the scenes have the answer "Left", half "Right".
 #
-# Then use it. In which blocks do the nouns add up? Is it the same with two objects and
+# Then use it on `nouns_apart`. In which blocks do the nouns add up? Is it the same with two objects and
 # with six, where the first noun alone leaves five possibilities for the second? Say beforehand
 # what you expect, and what result would prove you wrong. What is the control for "beyond the
 # sum"? (Think of a belief that cannot go further than certain.)
@@ -1076,21 +1093,6 @@ def add_up(table):
     # Zero means: the last token cannot tell this from a sum. Above zero: each noun alone is
     # resisted by the other. Below zero: one noun is enough, or the belief is at its end.
     return one, other, both - one - other
-
-
-def each_noun(prompts, asked):
-    spans = [p.words(q.objects) for p, (_, q) in zip(prompts, asked, strict=True)]
-    groups = {"first": [one for one, _ in spans], "second": [other for _, other in spans]}
-    return groups | {"both": [one + other for one, other in spans]}
-
-
-def nouns_apart(model, kind, layers, count):
-    """One row for each scene and block: beliefs after swapping either noun, or both."""
-    table = measure(
-        model, kind, "column", count, groups=each_noun, seed=SEED + 4, blocks=layers
-    )
-    keys = ["prompt", "layer", "clean", "mirrored"]
-    return table.pivot(index=keys, columns="group", values="patched").reset_index()
 
 
 def with_intervals(table):

@@ -66,6 +66,7 @@ from helpers import (
     Scene,
     SpatialIDs,
     geometry,
+    mirror,
     plots,
     random_direction,
     random_in_subspace,
@@ -987,9 +988,9 @@ def left_of(factor):
 
 # %%
 ch06.check_left_of(left_of)
-for name in MODELS:
-    print(f"{name}: dose one is a factor of {ratio[name]:.2f} and leaves {left_of(ratio[name]):.2f}; "
-          f"a factor of five leaves {left_of(5):.2f}")
+for name, factor in ratio.items():
+    print(f"{name}: dose one is a factor of {factor:.2f} and leaves {left_of(factor):.2f};")
+    print(f"    a factor of five leaves {left_of(5):.2f}")
 glue("ch6_left_one", left_of(ratio[YES]))
 glue("ch6_left_five", left_of(5))
 
@@ -1077,15 +1078,14 @@ def went(before, after, target):
 
 def where_jobs(name, case):
     """Ask where the first object is, with its ID moved across the picture, and with noise."""
-    placed, site = case.scene.find(case.names[0]), SITE[name]
-    moved = replace(placed, x=1 - placed.x) if case.axis == "column" else replace(placed, y=1 - placed.y)
-    asked = [questions.where(Scene((one,)), placed.name) for one in (placed, moved)]
-    if None in asked:  # too near a middle line to have an answer
+    site, word = SITE[name], case.names[0]
+    here, there = (questions.where(s, word) for s in (case.scene, mirror(case.scene, case.axis)))
+    if here is None:  # too near a middle line to have an answer
         return
-    prompt = MODELS[name].prompt(case.scene.render(), asked[0].text)
-    vector, spot = push(name, case, site)[0], prompt.word(placed.name)
+    prompt = MODELS[name].prompt(case.scene.render(), here.text)
+    vector, spot = push(name, case, site)[0], prompt.word(word)
     noise = random_direction(vector, torch.Generator().manual_seed(case.labels["case"]))
-    labels = {"case": case.labels["case"], "target": asked[1].answer, "truth": asked[0].answer}
+    labels = {"case": case.labels["case"], "target": there.answer}
     yield Job(prompt, (), labels | {"arm": "none"})
     for arm, direction in (("spatial IDs", vector), ("random", noise)):
         yield Job(prompt, (steer(site, spot, direction, DOSE[name]),), labels | {"arm": arm})
