@@ -252,6 +252,7 @@ plots.slider(both_planes, range(MODELS[YES].n_layers), start=layer_of[YES])
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 def two_shares(train, test, site):
+    # The plane is fitted to the training pairs: only the test pairs can say no to it.
     axes = train.axes(site)
     in_sample = geometry.plane_share(train.mean(site), axes)
     held_out = geometry.plane_share(test.mean(site), axes)
