@@ -66,7 +66,7 @@ def add_kind(kind: str, template: str, answers: tuple[str, str]) -> None:
     A kind that was added before is replaced, so that a notebook's cell can run twice.
 
     Args:
-        kind: its name, as in :attr:`helpers.stimuli.questions.Question.kind`.
+        kind: its name, as in ``kind`` of :class:`helpers.stimuli.questions.Question`.
         template: the question, with ``{0}`` for the first noun, ``{1}`` for the second, and so on.
         answers: the two that beliefs are read from; the first is the one that a positive log-odds
             means.

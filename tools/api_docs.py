@@ -1,0 +1,27 @@
+"""What Sphinx needs besides its own extensions to make the API reference from docstrings."""
+
+from typing import Any
+
+
+def skip_tuple_fields(
+    app: Any, what: str, name: str, member: object, skip: bool, options: Any
+) -> bool | None:
+    """Leave out "Alias for field number 0": the class's docstring says what its fields are."""
+    return True if type(member).__name__ == "_tuplegetter" else None
+
+
+def keep_colons(
+    app: Any, what: str, name: str, member: object, options: Any, lines: list[str]
+) -> None:
+    """Keep napoleon from taking what stands before a colon in a value's description for a type.
+
+    It looks at the first line alone, so this line gets nothing to show.
+    """
+    if what in ("attribute", "data", "property"):
+        lines.insert(0, "\\ ")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)  # napoleon comes at 500
+    return {"parallel_read_safe": True}
