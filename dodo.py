@@ -53,6 +53,8 @@ PARAMETERS = {
     "20_how_fast_and_why": {},
     "21_which_model": {},
     "22_playground": {},
+    "23_bring_your_own_model": {},
+    "24_bring_your_own_relation": {},
 }
 
 # Pages that take times, or read what the others left. They run when all others are done, so that
