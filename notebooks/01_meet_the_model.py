@@ -66,7 +66,7 @@ PASSED = list(range(vlm.n_layers + 1))  # how many blocks a token has passed
 # %% [markdown]
 # ## One picture
 #
-# A scene is a list of objects with places. `x` runs from 0 at the left edge to 1 at the right, `y`
+# A {term}`scene` is a list of objects with places. `x` runs from 0 at the left edge to 1 at the right, `y`
 # from 0 at the top to 1 at the bottom. Because we made the picture, we know every true answer.
 
 # %%
@@ -84,7 +84,7 @@ scene = Scene(
 
 # %% [markdown]
 # The model never sees this scene, only pixels, and fewer than you might think. Its processor
-# shrinks the picture and cuts it into a grid of square **patches**. Let us take the pixels from the
+# shrinks the picture and cuts it into a grid of square **{term}`patches <patch>`**. Let us take the pixels from the
 # very tensor that the model gets, and pull the patches apart.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
@@ -144,7 +144,7 @@ glue("d_model", vlm.d_model)
 # ## One row of tokens
 #
 # The question joins the queue. The model's own chat template puts a frame around it, and the
-# tokenizer cuts it into **tokens**: whole words if they are common, pieces if not. Here is the whole
+# tokenizer cuts it into **{term}`tokens <token>`**: whole words if they are common, pieces if not. Here is the whole
 # row, with its positions.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show how the strip is made"}
@@ -352,7 +352,7 @@ glue("top_share", f"{100 * probabilities[0]:.1f} %")
 # authors' released scripts read three different forms of it for one and the same model. LLaVA answers with a
 # capital; lower-case "left" there holds a probability of about 2 in 100,000, so a script that
 # reads it measures the fog on the windscreen. Our rule: an answer's probability is the *sum over its
-# surface forms*.
+# {term}`surface forms <surface form>`*.
 
 # %%
 for answer in ("Left", "Right"):
@@ -363,7 +363,7 @@ for answer in ("Left", "Right"):
     )
 
 # %% [markdown]
-# The **belief** is then one number, the log-odds of the first answer against the second:
+# The **{term}`belief`** is then one number, the {term}`log-odds` of the first answer against the second:
 #
 # $$b = \log \sum_{a \in \text{Left}} p(a) - \log \sum_{a \in \text{Right}} p(a).$$
 #
@@ -498,8 +498,8 @@ glue("walk_widest", float(np.abs(preference).max()))
 #
 # ## The residual stream
 #
-# Between the row of tokens and the answer there are {glue:text}`blocks` blocks. Every token carries a vector
-# of {glue:text}`d_model` numbers, its **residual stream**. Each block reads the streams, lets tokens
+# Between the row of tokens and the answer there are {glue:text}`blocks` {term}`blocks <block>`. Every token carries a vector
+# of {glue:text}`d_model` numbers, its **{term}`residual stream`**. Each block reads the streams, lets tokens
 # look at earlier ones (attention), thinks about each by itself (the MLP), and *adds* what it found. Nothing
 # is overwritten, only added to.
 #
@@ -573,7 +573,7 @@ glue("work_text", float(np.median(work[:, text])))
 #
 # ## A first edit
 #
-# A **hook** is a function of yours that the model calls at a named site, with the tensor that passes
+# A **{term}`hook`** is a function of yours that the model calls at a named {term}`site`, with the tensor that passes
 # there. Change the tensor, and everything downstream runs on the changed one.
 
 
@@ -789,14 +789,14 @@ glue("ablate_last", last)
 # {glue:text}`ablate_gap` nats: {glue:text}`ablate_verdict`. The number of blocks after which wiping out the object still
 # had a clear effect is {glue:text}`ablate_last` at most.
 #
-# Patches count until someone has read them. *Who* reads them, the object word or the last token, and
+# Patches count until someone has read them. *Who* reads them, the {term}`object word` or the last token, and
 # which is it for *where* rather than *whether*? Keep that question. It is the next chapter but one.
 #
 # ## Reading without touching: the logit lens
 #
-# The model turns its last stream into words with two steps: a final norm and the unembedding, a matrix
+# The model turns its last stream into words with two steps: a final norm and the {term}`unembedding`, a matrix
 # with one row for each token. Nothing stops you from doing this *earlier*: take the stream after three
-# blocks, pretend the model were finished, and see which word comes out. This is the **logit lens**
+# blocks, pretend the model were finished, and see which word comes out. This is the **{term}`logit lens`**
 # {cite}`nostalgebraist2020logit`.
 
 
@@ -1214,7 +1214,7 @@ ch01.check_word_pair(word_pair)
 #
 # - A picture becomes {glue:text}`patches` patches, and patches and words stand in one row of tokens. Tokens see only what comes
 #   before them.
-# - An object word may be several tokens. Find it by its characters, check the span, use the last token.
+# - An object word may be several tokens. Find it by its characters, check the {term}`span`, use the last token.
 # - A belief is the log-odds of two answers, each summed over its surface forms. Ask in both orders of the nouns.
 # - The residual stream is read with `run_with_cache` and changed with `run_with_hooks`, or with hooks in `beliefs`
 #   and `generate`. Change is after minus before, and every edit needs a control of the same size.
@@ -1234,3 +1234,5 @@ ch01.check_word_pair(word_pair)
 # - {cite:t}`neo2025interpreting`: the logit lens and ablations on patches of large models.
 # - {cite:t}`nostalgebraist2020logit`: the post that gave the lens its name.
 # - {cite:t}`kang2026linear`: the paper that this book re-implements.
+#
+# **What follows.** One picture proves little. {doc}`02_making_stimuli` makes many, such that each asks one thing alone.

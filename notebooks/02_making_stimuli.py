@@ -82,7 +82,7 @@ COLORS = dict(zip(vlms, ("#0072B2", "#D55E00"), strict=False))
 # ## The paper's grid
 #
 # The paper {cite}`kang2026linear` asks about the plainest pictures one can think of: two of ten objects, in two
-# cells of a 4 x 4 grid, on white, at four sizes. Here is one ordered pair, *every* picture of it.
+# {term}`cells <cell>` of a 4 x 4 grid, on white, at four sizes. Here is one ordered pair, *every* picture of it.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the plotting code"}
 pair_scenes = grid_scenes(pairs=[("frog", "camel")])
@@ -514,7 +514,7 @@ pd.DataFrame(effects)
 # them in numbers: how the belief in "Left" changes when the partner changes sides while the first object
 # stays, and when the whole scene moves by one column while the relation stays.
 #
-# For the first model the relation moves the belief by {glue:text}`relation_model` nats and one column of place by
+# For the first model the relation moves the {term}`belief` by {glue:text}`relation_model` nats and one column of place by
 # {glue:text}`place_model`: the line {glue:text}`slope_model`. For the second it is {glue:text}`relation_control` and
 # {glue:text}`place_control`: its line {glue:text}`slope_control`. Figure 3 says that absolute place is honest
 # evidence in the pictures a model grew up on, so a falling slope beside a large effect of the relation
@@ -601,7 +601,7 @@ glue("stays_default", percent(stats.Interval(*full[["estimate", "low", "high", "
 # turn. For the first model it does in nine of ten scenes or more {glue:text}`mild`. At 120 degrees it does in
 # {glue:text}`stays_default`.
 #
-# Read the right panel before you use recolouring as a control. A control has to change something *and leave the rest
+# Read the right panel before you use {term}`recolouring` as a control. A control has to change something *and leave the rest
 # alone*. Where the belief no longer keeps its sign, new colours do more than change the colour: the model loses
 # the objects. Then use a smaller angle. We did not expect to need that curve when we wrote `recolor`. An earlier
 # model of ours had seen no tints in training and lost its objects beyond 30 degrees.
@@ -669,7 +669,7 @@ print(f"objects of held-out scenes in places never shown: {np.mean(strange):.0%}
 # training. Right: for six objects, the cells in which training never put them. A held-out question is about a
 # held-out pair, *both* in held-out places. The cell above does not trust the figure: it counts.
 #
-# Remember this figure. It hides a leak of our own, and a dumb baseline is about to find it.
+# Remember this figure. It hides a {term}`leak` of our own, and a dumb baseline is about to find it.
 #
 # ## A leak check with dumb baselines
 #
@@ -888,7 +888,7 @@ for tag, test in zip(("fresh", "pairs", "held", "mirror"), TEST_COLORS, strict=T
 glue("there_cw", percent(score("colours × words", "like training", "is there a ...?")))
 
 # %% [markdown]
-# **Figure 10. What the dumb can do.** Share of right answers with 95 % Wilson intervals; chance is dotted. With mirrors, every
+# **Figure 10. What the dumb can do.** Share of right answers with 95 % Wilson intervals {cite}`wilson1927probable`; chance is dotted. With mirrors, every
 # picture counts twice, so read those intervals as a little too narrow.
 #
 # Go through it row by row.
@@ -1259,3 +1259,5 @@ ch02.check_split(held_out)
 # - {cite:t}`kamath2023whatsup`: photographs taken so that only the preposition differs, and models that fail on them.
 # - {cite:t}`liu2023vsr`: a benchmark of spatial relations in natural images.
 # - {cite:t}`cui2026dual`: shifted squares and strip swaps, to tell absolute from relative position inside the model.
+#
+# **What follows.** {doc}`03_where_does_it_flow` puts mirrored pictures into each other, inside the model, and sees which part carries the answer.

@@ -123,7 +123,7 @@ _ = plots.show_scenes([scene, flipped], ["clean", "mirrored"])
 # the same, so the two prompts have the same tokens at the same positions. That is what
 # makes swapping possible.
 #
-# The [belief](../book/notation.md) is a number: the log-odds of "Left" against "Right"
+# The [belief](../book/notation.md) is a number: the {term}`log-odds` of "Left" against "Right"
 # at the last token of the prompt. Positive means "Left".
 
 # %%
@@ -139,9 +139,9 @@ before, target = log_odds(clean), log_odds(mirrored)
 print(f"clean {before:+.2f}     mirrored {target:+.2f}")
 
 # %% [markdown]
-# Now the swap. Take a block in the middle. Record the
+# Now the {term}`swap`. Take a block in the middle. Record the
 # [residual stream](../book/notation.md) of the *mirrored* run there. Then run the *clean*
-# image and, at the two object words and nowhere else, write the recorded vectors over
+# image and, at the two {term}`object words <object word>` and nowhere else, write the recorded vectors over
 # the model's own. The image stays. The question stays. Two words now carry vectors that
 # grew up looking at the other picture.
 
@@ -167,7 +167,7 @@ after = after_swap(site)
 print(f"clean {before:+.2f}   mirrored {target:+.2f}   swapped {after:+.2f}  at {site}")
 
 # %% [markdown]
-# How far did the belief travel, as a part of the whole way from the clean picture to
+# How far did the {term}`belief` travel, as a part of the whole way from the clean picture to
 # the mirrored one? In this book a change is always *after minus before*, so
 #
 # $$
@@ -355,7 +355,7 @@ grid[YES].head(3).round(2)
 # and after (`patched`). The scenes are two objects on a white grid, the paper's stimuli;
 # the pair of objects and their places were held out from training.
 #
-# The **recovered fraction** makes one number of all scenes: the *mean* change under the
+# The **{term}`recovered fraction`** makes one number of all scenes: the *mean* change under the
 # swap divided by the *mean* change under mirroring. Each scene counts towards its own
 # mirrored answer, so that scenes with the answers "Left" and "Right" do not cancel. The
 # interval comes from drawing scenes again with replacement (2,000 times, 95 %).
@@ -628,11 +628,11 @@ _ = plots.show_scenes(four, ["clean", "mirrored", "hue + 60°", "hue + 120°"])
 # **Figure 3.6.** *The change that matters and the change that should not.* The paper
 # uses the same control and calls it an attribute swap.
 #
-# How should you report it? Not as a recovered fraction of its own: recolouring hardly
+# How should you report it? Not as a recovered fraction of its own: {term}`recolouring` hardly
 # moves the belief, so its own denominator is near zero. Divide by the *mirror's*
 # denominator on the same scenes. The number then says: of the change that mirroring makes,
 # how much does a foreign picture make that leaves the places alone? It should be near 0
-# everywhere, at the blocks where the mirror swap is near 1 above all.
+# everywhere, at the blocks where the {term}`mirror swap` is near 1 above all.
 
 # %%
 KEY = ["prompt", "layer", "group"]
@@ -676,7 +676,7 @@ for key, name in [("model", YES), ("control", NO)]:
 # largest of all these numbers is {glue:text}`ch3_recolor_model` in the model and
 # {glue:text}`ch3_recolor_control` in the control.
 #
-# A control has a dose, too. Turn the hue further, and at some point the picture loses
+# A control has a {term}`dose`, too. Turn the hue further, and at some point the picture loses
 # more than its colours: a model that no longer recognises the frog does not know where
 # the frog is either. So turn the hue step by step and watch two numbers at the block
 # where the object words carry most: what the swap does, and how many of the recoloured
@@ -907,7 +907,7 @@ summary.round(2)
 #
 # ## What makes spatial IDs appear?
 #
-# Nobody told these models how to store a place, and nothing in the loss mentions spatial IDs.
+# Nobody told these models how to store a place, and nothing in the loss mentions {term}`spatial IDs <spatial ID>`.
 # A model gets them, or does not, from what it reads and from what it may look at. Our guess when
 # we began: two things help. In **captions** ("the frog top left, the camel ...") what follows a
 # noun depends on where its object is, so the noun must know its place to predict the next word.
@@ -1033,7 +1033,7 @@ last
 #   {glue:text}`ch3_bent`; with place words ("the frog top left"), {glue:text}`ch3_flat`. Naming
 #   one of eight places needs curvature: a straight line has only two ends. [Chapter
 #   5](05_their_geometry.ipynb) looks at the shape.
-# - **The band moves.** See the column "best block": runs of the same code keep their IDs at
+# - **The {term}`band` moves.** See the column "best block": runs of the same code keep their IDs at
 #   different depths. Where the band lies is no law.
 #
 # What four runs cannot tell: which part of a recipe does it, and whether another seed would do
@@ -1158,3 +1158,5 @@ ch03.check_add_up(add_up)
 # - {cite:t}`cui2026dual` argue that the vision encoder already lays out the scene over
 #   background patches: compare with the empty tiles of Figure 3.3.
 # - {cite:t}`neo2025interpreting` remove image tokens instead of swapping them.
+#
+# **What follows.** {doc}`04_finding_spatial_ids` looks at what the object words carry.

@@ -17,12 +17,12 @@
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/04_finding_spatial_ids.ipynb)
 # · about 60 minutes to read and do, one or two to run · runs without a GPU
 #
-# In the last chapter you found *where* the answer passes through: the object words. Now
+# In the last chapter you found *where* the answer passes through: the {term}`object words <object word>`. Now
 # open one of them. The vector at the word "frog" holds many things: that it is a frog, that
 # it stands in a question, perhaps how large the picture of it is. **Is there a part of it
 # that says "top left", and is it the same part for a teapot?**
 #
-# If so, that part deserves a name. {cite:t}`kang2026linear` call it the **spatial ID**.
+# If so, that part deserves a name. {cite:t}`kang2026linear` call it the **{term}`spatial ID`**.
 #
 # **You will learn**
 # - how to subtract *what* an object is and keep *where* it is
@@ -75,7 +75,7 @@ vlm = MODELS[YES]
 # ## The same frog in sixteen places
 #
 # The stimuli are the paper's: a 4 by 4 grid, two objects. The first object of the question
-# visits all sixteen cells. The second, its *partner*, sits somewhere else.
+# visits all sixteen cells. The second, its *{term}`partner`*, sits somewhere else.
 
 # %%
 SIZE = PAPER_SIZES[-1]
@@ -145,9 +145,9 @@ print("sites, pairs, partners, rows, columns, d_model:", list(raw[YES].shape))
 # ## Three steps
 #
 # 1. **Average over partners.** What remains belongs to the object and its place.
-# 2. **Centre**: for each pair, subtract the mean over the sixteen cells. What is the same
+# 2. **{term}`Centre <centring>`**: for each pair, subtract the mean over the sixteen cells. What is the same
 #    everywhere goes: that it is a frog, that it is a noun, that it is the third word. What
-#    remains is the *object-specific ID* $s_o(l, r, c)$.
+#    remains is the *{term}`object-specific ID`* $s_o(l, r, c)$.
 # 3. **Average over pairs.** What differs from object to object goes. What remains is the
 #    *spatial ID* $s(l, r, c)$, {eq}`eq-spatial-id` in the notation.
 #
@@ -363,7 +363,7 @@ print(f"by chance: {1 / len(FEW):.2f}")
 # half A and compare its sixteen IDs with the *mean* IDs of half B, cell by cell. It never
 # met an object of B.
 #
-# A cosine of 0.6 means nothing without a **null**: what would you get with no sharing of
+# A cosine of 0.6 means nothing without a **{term}`null`**: what would you get with no sharing of
 # places? Shuffle the sixteen cells of one side and compare again. This keeps everything
 # (the vectors, their lengths, the space they span) but the places.
 #
@@ -543,7 +543,7 @@ for key, name in [("yes", YES), ("no", NO)]:
 # Be careful with that second sentence, whichever way it came out. A cosine has no size. The
 # control's words, too, can look at the image, and a trace of place may reach them that
 # averages to a clean direction although it is a tiny part of the vector. Figure 4.4 says how
-# much of the vector it is; the mirror swap of {doc}`03_where_does_it_flow` says that the
+# much of the vector it is; the {term}`mirror swap` of {doc}`03_where_does_it_flow` says that the
 # answer does not use it. **A readable ID need not be a used one.** Only an intervention can
 # tell, and {doc}`06_steering_beliefs` makes it.
 #
@@ -751,7 +751,7 @@ for key, name in [("yes", YES), ("no", NO)]:
 # the control; with the most that we have, at {glue:text}`ch4_partner_many_yes` and
 # {glue:text}`ch4_partner_many_no`. The dashed lines are what you would expect if partners
 # were independent noise: agreement $r$ with one partner becomes $kr / (1 + (k-1)r)$ with $k$
-# (Spearman and Brown's formula). With too few partners two people who follow the same
+# (Spearman and Brown's formula {cite}`spearman1910correlation,brown1910some`). With too few partners two people who follow the same
 # recipe find different "IDs" for the same frog.
 #
 # Averaging does not remove everything. The partner can be in any cell *but the frog's*, so
@@ -920,3 +920,5 @@ ch04.check_code(code_of)
 #   name to its attribute, and that add as these do.
 # - {cite:t}`assouel2026visual` describe heads that compute position indices.
 # - {cite:t}`cui2026dual` look for the layout in the vision encoder.
+#
+# **What follows.** {doc}`05_their_geometry` draws the map of these vectors.

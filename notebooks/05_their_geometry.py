@@ -17,7 +17,7 @@
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/05_their_geometry.ipynb)
 # · about 50 minutes to read and do, one or two to run · runs without a GPU
 #
-# Chapter 4 left you with sixteen vectors, one for each cell of a grid: the spatial IDs.
+# Chapter 4 left you with sixteen vectors, one for each cell of a grid: the {term}`spatial IDs <spatial ID>`.
 # Each is a list of numbers without any picture in it. **Do they form a map?** If the
 # frog one cell further right always moves the vector the same way, wherever the frog
 # was and whatever it stands next to, then the model has something like graph paper
@@ -127,7 +127,7 @@ print(SITE)
 # ## Draw it before you measure it
 #
 # Sixteen vectors of a hundred or more numbers: take the two directions along which they
-# differ most (their first two principal components) and forget the rest. Principal
+# differ most (their first two {term}`principal components <principal component>`) and forget the rest. Principal
 # components know nothing about rows and columns. They see sixteen unlabelled points.
 #
 # We then stick a small picture on each point: the cell whose ID it is.
@@ -179,7 +179,7 @@ figure.tight_layout()
 # control.
 #
 # Look hard at the right panel. The control is the model whose answers should not pass
-# through object words, and yet principal components draw *something* for it, with a
+# through {term}`object words <object word>`, and yet principal components draw *something* for it, with a
 # percentage that may look splendid. This chapter is about what can be *read* from a vector; the
 # next is about what a model *uses*. And percentages of variance are cheap, as you will see
 # in a moment.
@@ -187,7 +187,7 @@ figure.tight_layout()
 # ## The plane of the two axes
 #
 # Principal components are whatever directions vary. We want two with a meaning. The
-# **column axis** is the change of the ID for one cell to the right, the **row axis** for
+# **{term}`column axis`** is the change of the ID for one cell to the right, the **{term}`row axis`** for
 # one cell down: least-squares slopes over the map makers' mean IDs. Every vector then
 # has coordinates in cells. The coordinates of a *test* pair's IDs say where the map
 # believes that the object is.
@@ -506,14 +506,14 @@ print(f"cosine with the mean of neighbouring differences: "
 # The mean of neighbouring differences telescopes: $(s_1 - s_0) + (s_2 - s_1) + (s_3 - s_2)$
 # is $s_3 - s_0$. The middle columns cancel, and the noise of two columns decides. A slope
 # listens to all of them. And length matters, not only direction: in the next chapter a
-# dose of one means "one ID difference", and an axis that is a third too short would make
+# {term}`dose` of one means "one ID difference", and an axis that is a third too short would make
 # every effect look a third harder to get.
 #
 # ## One look at a time
 #
 # So far every vector was an average over partners. The model never sees averages. Take
 # single runs: two objects at random, at random places, one question, and the raw hidden
-# state. Can a **linear probe** read the place from it, for an object it never saw?
+# state. Can a **{term}`linear probe <probe>`** read the place from it, for an object it never saw?
 #
 # And where could it read it *without* the object word? The word before the noun, "the",
 # has seen the same image, but cannot know which object comes next. It is the control.
@@ -695,7 +695,7 @@ for key in ("first", "second"):
 #   a difference on both sides: state("right") − state("left") against one step along the
 #   axis. The two words also differ in where they stand in the sentence, so ask in both
 #   orders ("to the left or right", "to the right or left").
-# - the **unembedding**: the direction in the stream that raises the logit of the answer
+# - the **{term}`unembedding`**: the direction in the stream that raises the logit of the answer
 #   "Right" against "Left".
 #
 # In either case the question is: more than two *other* words do?
@@ -992,7 +992,7 @@ summary.round(3)
 # the model and {glue:text}`ch5_step_control` in the control.
 #
 # In the control, by these measures (an $R^2$ above 0.4 at the first noun),
-# {glue:text}`ch5_readable`. Now go back to the mirror swap of Chapter 3, which asked whether
+# {glue:text}`ch5_readable`. Now go back to the {term}`mirror swap` of Chapter 3, which asked whether
 # its object words carry the answer. If you had only this chapter's tools, how sure would
 # you be which of the two models *uses* its map? **A readable ID need not be a used one.**
 # Compare the blocks, too. Held-out fits chose block {glue:text}`ch5_layer` in the model; Chapter 3
@@ -1013,7 +1013,7 @@ summary.round(3)
 #
 # Write `same_shape(one, other)` for two maps of mean IDs, `[rows, columns, d]` each, perhaps of
 # different `d`. Allow a rotation or reflection and one factor for the size, and nothing else (this is
-# called *Procrustes analysis*). Return how well the turned first map foretells the second, as an
+# called *Procrustes analysis* {cite}`schonemann1966procrustes`). Return how well the turned first map foretells the second, as an
 # $R^2$: missed over total squared distance, where the total is that from the mean of the cells that were used.
 #
 # There is a trap, and it is deep. In many dimensions, sixteen points can be turned onto *any* sixteen points, nearly.
@@ -1103,3 +1103,5 @@ ch05.check_same_shape(same_shape)
 # - {cite:t}`cui2026dual`: absolute against relative position, by strips and shifted squares.
 # - {cite:t}`nostalgebraist2020logit`: the logit lens, which is what comparing a stream with
 #   unembeddings amounts to.
+#
+# **What follows.** A map may hang on a wall and help nobody. {doc}`06_steering_beliefs` asks whether the model uses it.

@@ -18,7 +18,7 @@
 # · about 60 minutes to read and do, one or two to run · runs without a GPU
 #
 # You have a map: sixteen vectors, one for each cell, that appear at an object's word. A map
-# can hang on the wall without anybody looking at it. **Do spatial IDs cause the belief?**
+# can hang on the wall without anybody looking at it. **Do {term}`spatial IDs <spatial ID>` cause the {term}`belief`?**
 #
 # There is only one way to know. Leave the image alone. Leave the question alone. At the
 # word "frog", take away the vector that says "here" and add the one that says "there".
@@ -96,10 +96,10 @@ COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 # ## The vectors, and the scenes that never made them
 #
 # IDs come from the paper's grid scenes, with pairs of objects from the training set. Steering
-# is judged on scenes with held-out pairs at held-out places, half of them two objects on
+# is judged on scenes with {term}`held-out pairs <held-out pair>` at held-out places, half of them two objects on
 # white, half of them three to six objects on colourful backgrounds.
 #
-# Both nouns get an edit, so both need IDs. The first noun is read before the question says
+# Both nouns get an {term}`edit`, so both need IDs. The first noun is read before the question says
 # what it is about: "Is the frog" begins either question. So its IDs serve left/right and
 # above/below alike. The second noun knows the question, and gets IDs of its own for each.
 
@@ -120,7 +120,7 @@ for name, vlm in MODELS.items():
     IDS[name] = {axis: (first, ids) for axis, ids in zip(TEMPLATES, second, strict=True)}
 
 # %% [markdown]
-# A *case* is one question about one scene, with all that steering needs: where the nouns'
+# A *case* is one question about one scene, with all that {term}`steering` needs: where the nouns'
 # tokens are, and where the objects are, as (row, column) of the 4 × 4 grid. In cluttered
 # scenes places lie between cell centres. `ids.interpolate` fills in (Chapter 5 measured how
 # well). Each scene is asked both ways, "the frog ... the camel" and "the camel ... the frog".
@@ -193,7 +193,7 @@ judging = {n: draw_cases(v, REPORT, SEED + 2, SEEN[n]) for n, v in MODELS.items(
 print(len(choosing[YES]), "cases to choose with,", len(judging[YES]), "to judge by")
 
 # %% [markdown]
-# Two separate sets, and no picture twice: block and dose will be chosen on the one, and every number you will
+# Two separate sets, and no picture twice: block and {term}`dose` will be chosen on the one, and every number you will
 # quote comes from the other.
 #
 # ## One image, every block
@@ -235,8 +235,8 @@ def run(name, jobs):
 
 # %% [markdown]
 # What did an edit do to a belief? For this you need the belief without it. Run every case
-# once as it is, and keep the log-odds. The **change** is after minus before, counted towards
-# the answer of the mirrored scene. A belief is **swapped** if its sign changed.
+# once as it is, and keep the {term}`log-odds`. The **{term}`change`** is after minus before, counted towards
+# the answer of the mirrored scene. A belief is **{term}`swapped <belief swap>`** if its sign changed.
 
 # %%
 def with_belief(name, cases):
@@ -409,7 +409,7 @@ print("blocks", BLOCK, " doses", DOSE)
 # ## Controls, before the result
 #
 # Anything that changes a vector changes something. Before you look at what IDs do, decide
-# what else to compare with. Every control below has, case by case and noun by noun, exactly
+# what else to compare with. Every {term}`control` below has, case by case and noun by noun, exactly
 # the length of the ID difference that it stands in for.
 #
 # | control | what it keeps | what it takes away |
@@ -591,7 +591,7 @@ glue("ch6_gate", "meets" if met else "does not meet")
 # | shuffled IDs | {glue:text}`ch6_shuffled` | {glue:text}`ch6_shuffled_change` | {glue:text}`ch6_shuffled_after` |
 # | random in ID subspace | {glue:text}`ch6_subspace` | {glue:text}`ch6_subspace_change` | {glue:text}`ch6_subspace_after` |
 #
-# {glue:text}`ch6_valid` of the steered answers are valid: the model's first choice of all its
+# {glue:text}`ch6_valid` of the steered answers are {term}`valid <valid answer>`: the model's first choice of all its
 # words is one of the two. Before we trained anything we wrote down what would count: at
 # least 80 % swapped at a dose of at most two, at least 95 % valid, at most 10 % with random
 # vectors. The model **{glue:text}`ch6_gate`** this bar.
@@ -1112,7 +1112,7 @@ ch06.check_went(went)
 # %% [markdown]
 # ## Summary
 #
-# - Steering adds a difference of IDs at an object word. Dose one is the model's own
+# - Steering adds a difference of IDs at an {term}`object word`. Dose one is the model's own
 #   difference between two places; report its ratio to the stream's length as well
 #   ({glue:text}`ch6_ratio` here).
 # - Block and dose were chosen on one set of scenes; all results are from another, with
@@ -1145,3 +1145,5 @@ ch06.check_went(went)
 # - {cite:t}`heimersheim2024use` and {cite:t}`zhang2024best`: how to read causal
 #   interventions, and how they mislead.
 # - {cite:t}`chen2025adaptvis`: steering attention instead of vectors.
+#
+# **What follows.** {doc}`07_which_heads` opens the blocks: what brings the ID to the word?

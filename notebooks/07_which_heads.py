@@ -19,7 +19,7 @@
 #
 # You know where the place of the frog is at the start: in the patches that show the frog. You
 # know where it is soon after: at the word "frog". Something carried it across. In a transformer
-# only one kind of part moves anything from one token to another, the attention head, and there
+# only one kind of part moves anything from one token to another, the {term}`attention head`, and there
 # are not many of them. **Which heads move the ID?**
 #
 # You could look: a head leaves a picture of what it attends to, and the picture is pretty. Or
@@ -84,7 +84,7 @@ from helpers.stimuli.sprites import PAPER_OBJECTS
 #
 # So far you have read and written the [residual stream](../book/notation.md), between blocks.
 # Now you need what lies inside. `to_bridge` gives the same model, with the same weights, as a
-# TransformerLens bridge, which has a named place for every step.
+# TransformerLens {term}`bridge`, which has a named place for every step.
 
 # %%
 _ = torch.set_grad_enabled(False)
@@ -109,7 +109,7 @@ glue("ch7_heads", len(HEADS[YES]))
 # %% [markdown]
 # A **head** is a small machine. At every token $q$ it asks of every earlier token $k$ (and of
 # $q$ itself) how much it wants to look there. That is a **score**. Scores go through a softmax,
-# so that the looks of one token sum to one: a row of the **pattern** $A$. The head then takes
+# so that the looks of one token sum to one: a row of the **{term}`pattern <attention pattern>`** $A$. The head then takes
 # the mean of what those tokens offer, their **values** $v_k$, with the pattern as weights, and
 # a matrix $W_O$ of its own turns the result into what it adds to the stream:
 #
@@ -419,7 +419,7 @@ pd.DataFrame(rows).set_index(["model", "head"]).round(2)
 #
 # ## Cut it
 #
-# To *knock out* a look, make it impossible and leave everything else. We take one head and the
+# To *{term}`knock out <knock-out>`* a look, make it impossible and leave everything else. We take one head and the
 # tokens of both nouns, and forbid them to look at any patch. All other heads, tokens and blocks
 # stay as they are.
 #
@@ -591,7 +591,7 @@ for quick, edits in zip(fast, ([], hooks), strict=True):
     print(f"fast {quick:+.4f}   slow {case.sign * slow['log_odds'][0]:+.4f}")
 
 # %% [markdown]
-# Now all {glue:text}`ch7_heads` heads, on the choosing cases. The measure is the **log-odds of
+# Now all {glue:text}`ch7_heads` heads, on the choosing cases. The measure is the **{term}`log-odds` of
 # the right answer**, in nats: large if the model knows, zero if it has no idea.
 
 # %%
@@ -997,7 +997,7 @@ print("nobody can be spared from:", ", ".join(map(name_of, found or [])))
 #
 # ## How much is a cut?
 #
-# A cut is the largest dose. Between all and nothing you can *weaken* a look: multiply the
+# A cut is the largest {term}`dose`. Between all and nothing you can *weaken* a look: multiply the
 # attention to the image by a factor, before the softmax makes the row sum to one again.
 
 # %%
@@ -1085,7 +1085,7 @@ ch07.check_factor_for(factor_for)
 #
 # The model loses its answer. Is that because the *ID* no longer reaches the word? Read it
 # there. From training pairs, take the IDs and their column and row axes, as in Chapter 4, at
-# the stream behind the last block of the team. Then, for held-out pairs, put the first object
+# the stream behind the last block of the team. Then, for {term}`held-out pairs <held-out pair>`, put the first object
 # in every cell of the grid and read where the word's state lies in the plane of the axes:
 # without a cut, with the team cut, and with all other heads cut.
 
@@ -1230,7 +1230,7 @@ for end, name in (("", YES), ("_control", NO)):
 # ({glue:text}`ch7_slope_plain_control`), rougher, and its looker brings a good part of it: with
 # the cut, {glue:text}`ch7_slope_cut_control` is left. Yet Figure 7.5 says that the answer does
 # not change. The control's head does fetch places. **Nobody reads them.** A readout at the word
-# would have called it a spatial ID; so would a picture of the attention.
+# would have called it a {term}`spatial ID`; so would a picture of the attention.
 #
 # And who *wrote* the model's map?
 
@@ -1270,7 +1270,7 @@ figure.tight_layout()
 # about it before you go on. Perhaps the patch of the frog says "frog, top left", and the head
 # copies it. Then a patch without a frog has nothing to say.
 #
-# Test it with the mirror swap of Chapter 3, but inside the head. Run the mirrored scene, keep
+# Test it with the {term}`mirror swap` of Chapter 3, but inside the head. Run the mirrored scene, keep
 # the patterns and the $z$. Then run the clean scene and, at the two nouns:
 # - swap the team's **output** $z$: both where it looks and what it finds there;
 # - swap only its **pattern**: it looks at the mirrored places *of the clean image*, where there
@@ -1355,7 +1355,7 @@ pd.DataFrame(rows).set_index(["model", "swapped at the nouns"])
 # ({glue:text}`ch7_recovered_every`).
 #
 # And the pattern alone recovers {glue:text}`ch7_recovered_pattern` and turns
-# {glue:text}`ch7_turned_pattern` of beliefs. Read that again. The image is the clean one. The
+# {glue:text}`ch7_turned_pattern` of {term}`beliefs <belief>`. Read that again. The image is the clean one. The
 # head is made to look where the frog is *not*, finds bare background there, and the model
 # believes that the frog is there. So the patch does not say "frog, top left". The frog decides
 # where the head *looks*, and the place where it looks becomes the frog's ID.
@@ -1606,3 +1606,5 @@ for end, name in (("", YES), ("_control", NO)):
 #   here.
 # - {cite:t}`wang2023interpretability`: a circuit of heads, with backups that step in.
 # - {cite:t}`nanda2022transformerlens`: the library behind the bridge.
+#
+# **What follows.** {doc}`08_real_photos` leaves the white grids behind.

@@ -92,7 +92,7 @@ COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 # ## A row, two captions, two boxes
 #
 # **COCO-Spatial** is a list of photos {cite}`kamath2023whatsup`. A row holds the number of a
-# photo of the COCO collection, a caption that is true and one that is false. COCO itself says
+# photo of the COCO collection {cite}`lin2014coco`, a caption that is true and one that is false. COCO itself says
 # where things are: a *box* around every object.
 #
 # Those photos cannot be shipped with a book. So by default this chapter draws its own, in
@@ -314,7 +314,7 @@ figure.tight_layout()
 # What does it cost? First the bookkeeping. A *case* is one question about one picture, with all
 # that later sections need: where the nouns' tokens are, and where the objects are on the 4 × 4
 # grid of IDs. The photos are split in two **halves**, once and for all. On one you may choose
-# (a block, a dose). Numbers come from the other. (All but those of the next figure, where nothing
+# (a block, a {term}`dose`). Numbers come from the other. (All but those of the next figure, where nothing
 # is chosen.) Photos of the choosing half are asked about in one order, those of the judging
 # half in both.
 
@@ -434,7 +434,7 @@ figure.tight_layout()
 #
 # ## Does the model answer at all?
 #
-# A belief that was never there cannot be swapped. So look at accuracy first, by relation and
+# A {term}`belief` that was never there cannot be swapped. So look at accuracy first, by relation and
 # by order of the nouns. The rule is set before you look: if the interval of an arm (a model
 # and an axis) reaches down to one half, the model answers by chance there, and the arm
 # **stops**.
@@ -971,7 +971,7 @@ glue("ch8_two_blocks", "the same block" if same else "another block")
 # The map was best to *read* after block {glue:text}`ch8_read_block`. It is best *written*
 # after {glue:text}`ch8_two_blocks`. Where the two differ, the sharpest map hangs in a room
 # that nobody enters: when it is finished, the places have long been taken elsewhere. A
-# probe's best block says nothing about where to intervene.
+# {term}`probe`'s best block says nothing about where to intervene.
 #
 # Now the trial on the judging half. The controls are those of {doc}`06_steering_beliefs`, each
 # with exactly the length of the ID difference that it stands in for: random vectors, shuffled
@@ -1161,7 +1161,7 @@ for short, some in trial[YES].query("arm == 'spatial IDs'").groupby("right"):
 # ## Photos against grids, dose by dose
 #
 # Is a photo harder to steer than a grid? Run both with the same IDs, at the same block, with the
-# same swap: held-out pairs on white grids, as in {doc}`06_steering_beliefs`, next to every second
+# same swap: {term}`held-out pairs <held-out pair>` on white grids, as in {doc}`06_steering_beliefs`, next to every second
 # photo of the judging half.
 
 # %%
@@ -1608,3 +1608,5 @@ mended
 # - {cite:t}`kamath2023whatsup` made COCO-Spatial, with two sets of photos taken for the purpose.
 # - {cite:t}`liu2023vsr`: photos with many more relations, and people's judgements.
 # - {cite:t}`cui2026dual` look for the layout in the vision encoder, where your sprint begins.
+#
+# **What follows.** {doc}`09_swapping_beliefs` begins with the paper's own experiments, one by one and with every control.

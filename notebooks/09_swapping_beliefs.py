@@ -18,7 +18,7 @@
 # · about 35 minutes to read, another 45 for the exercises, one or two to run · runs without a
 # GPU
 #
-# The paper's Figure 2 has one number for each model: the share of beliefs that spatial IDs
+# The paper's Figure 2 has one number for each model: the share of {term}`beliefs <belief>` that {term}`spatial IDs <spatial ID>`
 # swap. Its median over models is 64 %. Noise of the same length swaps 29.5 %
 # {cite}`kang2026linear`. Somebody else ran the same thing on two of the models, and got 19 %
 # and 31 %, with noise below 1 %.
@@ -26,7 +26,7 @@
 # All of these are shares of the same event. **How often can IDs make a model believe the
 # opposite, and what does a percentage like 64 % mean?**
 #
-# {doc}`06_steering_beliefs` has told you what steering is, what a dose is, and what each
+# {doc}`06_steering_beliefs` has told you what steering is, what a {term}`dose` is, and what each
 # control takes away. Here you use all that on many scenes and photos. Then you take the number
 # itself apart: you rebuild the paper's protocol and turn it into ours, one change at a time.
 #
@@ -1069,7 +1069,7 @@ ch09.check_survives(survives)
 #   {glue:text}`ch9_ids_valid`.
 # - In photos, with nothing chosen on them: {glue:text}`ch9_ids_photos`, noise
 #   {glue:text}`ch9_noise_photos`.
-# - In the control, which answers as well but does not use object words:
+# - In the control, which answers as well but does not use {term}`object words <object word>`:
 #   {glue:text}`ch9_ids_control`.
 # - Under the paper's protocol the same IDs swap {glue:text}`ch9_five_ids`, noise
 #   {glue:text}`ch9_five_noise` (gap {glue:text}`ch9_five_gap`), with valid answers in
@@ -1093,3 +1093,5 @@ ch09.check_survives(survives)
 #   causal interventions say.
 # - {cite:t}`turner2023activation`: adding vectors, and how their strength was chosen there.
 # - {cite:t}`feng2024bind`: mean interventions that turn over which attribute belongs to whom.
+#
+# **What follows.** So far an object changed sides. {doc}`10_any_place` sends it to any place.

@@ -17,7 +17,7 @@
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/10_any_place.ipynb)
 # · about 50 minutes to read and do, one or two to run · runs without a GPU
 #
-# In {doc}`06_steering_beliefs` and {doc}`08_real_photos` you swapped beliefs: left became
+# In {doc}`06_steering_beliefs` and {doc}`08_real_photos` you swapped {term}`beliefs <belief>`: left became
 # right. A light switch can do that. If an ID is a *coordinate*, it can do more. You can write
 # any place you like at the word "frog", also one where nothing stands, and the answer has to
 # be the one for that place. **Can you send an object to any place, and does every relation
@@ -78,7 +78,7 @@ COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 # Three relations, each on scenes of its own: left and right in photos, front and behind in
 # scenes with depth, and between in scenes with three objects. The photos are the book's own
 # (or see {doc}`08_real_photos` for real ones). All pairs of objects are held out from
-# training. Two sets: one to choose a block and a dose with, one to report on.
+# training. Two sets: one to choose a block and a {term}`dose` with, one to report on.
 
 # %%
 COUNT = {YES: 16 if SMALL else 500, NO: 8 if SMALL else 60}
@@ -748,7 +748,7 @@ if YES in swept:
 # counted from the unedited belief to that at the end that is further away.
 #
 # A coordinate has slope one, and the true column of the moved object counts nothing. That last
-# row but two is the sharper of the two tests. We regressed the log-odds on three columns: of
+# row but two is the sharper of the two tests. We regressed the {term}`log-odds` on three columns: of
 # the ID, of the other object and of the moved object's pixels. Zero says that the pixels are
 # forgotten. A weight above zero is a place that still comes in by another way; below zero, an
 # edit that overshoots.
@@ -1221,3 +1221,5 @@ ch10.check_outside(outside)
 # - {cite:t}`cui2026dual`: absolute and relative position, told apart by shifting pictures.
 # - {cite:t}`heimersheim2024use`: on reading interventions; see there why a control must be able
 #   to fail in the same way as the thing it controls.
+#
+# **What follows.** Near and far came up here. {doc}`11_depth` asks what the model takes for depth.

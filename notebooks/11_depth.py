@@ -24,7 +24,7 @@
 #
 # **Does the model see depth, or does it read height and call it depth? And what decides that?**
 #
-# The paper steers object words along the row axis of their IDs, and asks once "above or below"
+# The paper steers {term}`object words <object word>` along the {term}`row axis` of their IDs, and asks once "above or below"
 # and once "in front of or behind" (its Figure 7). In LLaVA-1.5 both answers move: the model
 # conflates height with depth. In this chapter you repeat that with controls. Then you do what
 # cannot be done with a model that somebody else trained: you change what it saw.
@@ -199,7 +199,7 @@ figure.tight_layout()
 # **{glue:text}`ch11_believes`**.
 #
 # A share near one or near zero is easy to read. In between, you want to know how much each cue
-# weighs. In independent scenes height and size vary freely, and a belief has a strength.
+# weighs. In independent scenes height and size vary freely, and a {term}`belief` has a strength.
 #
 # ````{exercise} Weigh the cues
 # :label: ch11-weights
@@ -333,7 +333,7 @@ if ABLE:
 # at which it moves beliefs most, so that no arm loses for being pushed at the wrong place. All
 # results below are from other scenes.
 #
-# Then everything at once, on the same held-out scenes: both directions, dose curves, and controls
+# Then everything at once, on the same held-out scenes: both directions, {term}`dose` curves, and controls
 # of the same lengths, case by case and noun by noun.
 
 # %%
@@ -456,7 +456,7 @@ glue("ch11_conflates", conflates(trial) if SEES else "not measured")
 # ### Slide an object down
 #
 # The paper's figure shows log-probabilities as the row of the ID changes. Here is ours. The first
-# noun gets the ID of each row in turn; nothing else changes. How fast do the log-odds of "below"
+# noun gets the ID of each row in turn; nothing else changes. How fast do the {term}`log-odds` of "below"
 # and of "in front of" grow?
 
 # %%
@@ -688,7 +688,7 @@ for short in SHORT:
 # Write `true_cosine(one, other)` for two sets of samples, `[samples, d_model]` each, of two
 # directions. The mean of a set is its direction plus noise. How much noise, the set itself
 # tells: compare the means of its two halves. If the halves' cosine is $c$, the whole mean
-# shares $r = 2c / (1 + c)$ of its squared length with the truth (Spearman and Brown). Noise
+# shares $r = 2c / (1 + c)$ of its squared length with the truth (Spearman and Brown {cite}`spearman1910correlation,brown1910some`). Noise
 # divides what you seek by $\sqrt{r_1 r_2}$ too little. Correct for it.
 # ````
 
@@ -863,3 +863,5 @@ ch11.check_dial(dial)
 # - {cite:t}`geirhos2020shortcut`: rules that work on the training data and mean something else.
 # - {cite:t}`ooi2001distance`: people read distance off the height in the visual field, too.
 # - {cite:t}`liu2023vsr` and {cite:t}`kamath2023whatsup`: benchmarks with "in front of" and "behind".
+#
+# **What follows.** Some answers are wrong, and now you know one reason. {doc}`12_why_wrong` finds the part that is to blame, answer by answer.

@@ -202,7 +202,7 @@ for axes in figure.axes:
 # First the IDs, and the block to read them at. {doc}`08_real_photos` found that the block with
 # the *sharpest* map need not be the block whose map is *used*. A diagnosis needs the used one:
 # a map that nobody reads explains no answer. So choose the block where exchanging IDs swaps most
-# beliefs, on scenes that appear nowhere else in the chapter.
+# {term}`beliefs <belief>`, on scenes that appear nowhere else in the chapter.
 
 # %%
 kinds = [*SIDES, "front_behind"]
@@ -260,7 +260,7 @@ ch12.check_nearest_cell(nearest_cell)
 #
 # ## Gauge two: the patches
 #
-# Do the *patches* know? Fit a linear probe (scikit-learn's linear discriminants) on what enters
+# Do the *patches* know? Fit a linear probe (scikit-learn's linear discriminants {cite}`pedregosa2011scikit`) on what enters
 # the first block: which object does this patch show? It learns from training scenes, in which we
 # know what covers each patch. To ask where the frog is, take the mean of all patches' places,
 # each weighed by how probable a frog is there.
@@ -556,7 +556,7 @@ if len(BLUR):
 # Over all questions, object less random is {glue:text}`ch12_blur_effect_all`.
 #
 # The middle panel surprised us, and it should not have. A blur tends to take a belief towards zero,
-# from wherever it is. Of a *wrong* answer it can therefore *raise* the right one's log-odds. Take
+# from wherever it is. Of a *wrong* answer it can therefore *raise* the right one's {term}`log-odds`. Take
 # the signed change as "sensitivity", and rises and falls cancel: a wrong answer looks insensitive,
 # however hard the model looked at the object. To ask whether the model cares, compare the *sizes*
 # of changes (last row). The gap of these, wrong less right, is {glue:text}`ch12_blur_care_gap`. Part of it
@@ -891,7 +891,7 @@ if NATURAL:
 # And "reasoning" is what remains. Where nearer is higher, it is a fair word if both maps are
 # right: the model sees both objects, knows both places, and takes the lower one for the nearer.
 # In the early model it may only mean that the gauges are blunt: compare its limits above. The
-# planted bindings are coarse, the mirrored place each time. A word that is off by a cell goes
+# {term}`planted` bindings are coarse, the mirrored place each time. A word that is off by a cell goes
 # unseen where the limit is larger than a cell, and nothing in Figure 12.4 warns you of that.
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
@@ -1037,3 +1037,5 @@ ch12.check_arrives(arrives)
 #   the object may miss what an encoder knows.
 # - {cite:t}`neo2025interpreting` read objects off patches without a probe.
 # - {cite:t}`zhang2024best` and {cite:t}`heimersheim2024use`: how to break a model on purpose.
+#
+# **What follows.** {doc}`13_steerable_and_capable` puts the question to whole models: are those that can be steered the better ones?

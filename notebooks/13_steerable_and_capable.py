@@ -17,7 +17,7 @@
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/13_steerable_and_capable.ipynb)
 # · about 35 minutes to read, another 60 for the exercises, two to run · runs without a GPU
 #
-# The paper's Figure 9 has a point for each of eleven models: how easily spatial IDs steer it, and
+# The paper's Figure 9 has a point for each of eleven models: how easily {term}`spatial IDs <spatial ID>` steer it, and
 # how often it is right. The points rise together {cite}`kang2026linear`. That would be good news.
 # You could tell a capable model by its handles, and hope to make it better by giving it more.
 #
@@ -88,7 +88,7 @@ KINDS = {"left_right": "left/right", "above_below": "above/below"}
 # strong that every model ends up guessing, or babbling.
 #
 # Invent models to see how much that is. Each has an accuracy, and independently of it a *pull*: the
-# chance that an aimed edit turns a right belief over. There is no relation, by construction. Edits
+# chance that an aimed edit turns a right {term}`belief` over. There is no relation, by construction. Edits
 # work in one of two ways. **Aimed**: right beliefs turn over by the model's pull; wrong ones are
 # pushed to where they already are; noise does nothing. **Broken**: the edit ruins the model,
 # whatever its direction, and each answer is a coin that is thrown.
@@ -209,7 +209,7 @@ ch13.check_uncoupled(uncoupled)
 # | noise in the eyes (vision tower, projector) | falls | stays |
 # | noise in the readers (blocks behind the steered one) | falls | falls |
 #
-# If that is how it is, accuracy and steerability have a common cause, the readers, and each has
+# If that is how it is, accuracy and {term}`steerability` have a common cause, the readers, and each has
 # causes of its own.
 
 # %%
@@ -270,7 +270,7 @@ def blend(vlm, other, share, **_):
 # %% [markdown]
 # ## Measuring
 #
-# Three sets of held-out scenes, none in two of them: to **choose** block and dose, to count right
+# Three sets of held-out scenes, none in two of them: to **choose** block and {term}`dose`, to count right
 # **answers**, to **steer**. Half are two objects on white, half are clutter. Each picture gets one
 # question, in either order of the nouns. Every model gets the same scenes.
 
@@ -919,7 +919,7 @@ glue("ch13_capable_at_90", "refuted" if stricter else "not refuted")
 # A more useful question than "do they go together": in one model that learns, is it steerable
 # before it is right, at the same time, or after? The training logs know. Every 250 steps they hold
 # the accuracy, for left/right and for above/below; the fraction of the mirrored belief that
-# a swap *at the object words* recovers ({doc}`03_where_does_it_flow`), which is steering with the
+# a swap *at the {term}`object words <object word>`* recovers ({doc}`03_where_does_it_flow`), which is steering with the
 # model's own states; and how well a straight map fits the IDs.
 
 # %%
@@ -1121,3 +1121,5 @@ for sizes in ([1] * 12, [3] * 4, [6] * 2):
 # - {cite:t}`zhang2024best`: what a causal intervention measures depends on how it is counted.
 # - {cite:t}`jain2019attention` and {cite:t}`wiegreffe2019attention`: an older quarrel about whether
 #   what can be manipulated is what explains.
+#
+# **What follows.** If IDs go with being right, can they be taught? {doc}`14_ids_as_teacher` tries.

@@ -22,7 +22,7 @@
 # model: not only "the answer is left", but "and *this* is what you should have been thinking".
 #
 # The paper did, with Qwen2-VL-2B. Fine-tuned on answers, its accuracy went from 0.77 to 0.85. With
-# an ID loss beside the answers it went to 0.91 {cite}`kang2026linear`. **Are IDs a learning
+# an {term}`ID loss` beside the answers it went to 0.91 {cite}`kang2026linear`. **Are IDs a learning
 # signal?**
 #
 # Two things make this hard to answer. Two training runs differ by luck, so one run in each arm
@@ -97,7 +97,7 @@ glue("ch14_weak", EARLY)
 #
 # (With another `MODEL` there is one pupil: that model as it is.)
 #
-# First some questions. All are about held-out pairs at held-out places: some to watch by, some
+# First some questions. All are about {term}`held-out pairs <held-out pair>` at held-out places: some to watch by, some
 # to look at maps with, and a **test** that stays shut until all training is done. A second
 # test has the photos of {doc}`08_real_photos`.
 
@@ -187,7 +187,7 @@ for name, vlm in MODELS.items():
 # left? That is **the map's own answer**. Compare it with the model's.
 #
 # For this, and for the lessons, choose a block: the one at which steering with the pupil's own
-# IDs swaps most beliefs on the validation questions. It is chosen now and kept.
+# IDs swaps most {term}`beliefs <belief>` on the validation questions. It is chosen now and kept.
 
 # %%
 MIX = SceneMix(((1.0, "grid", (2, 2)),)) if SMALL else lessons.MIX
@@ -867,3 +867,5 @@ ch14.check_turned(turned)
 # - {doc}`13_steerable_and_capable`: what else the models taught here can show.
 # - {cite:t}`kamath2023whatsup` and {cite:t}`liu2023vsr`: how badly models do on left and
 #   right, and why more of the same data did not help.
+#
+# **What follows.** Every result so far could have come out otherwise by a small mistake. {doc}`15_bug_museum` shows how.

@@ -87,8 +87,8 @@ VLM = MODELS[YES]
 #
 # All exhibits share what follows: questions about held-out scenes, one a scene, half of them on
 # white and half cluttered; IDs from the paper's grids; a block, chosen on scenes of its own.
-# Wherever a belief is steered, both nouns get the ID difference to their mirrored places, at
-# dose one, as in {doc}`06_steering_beliefs`.
+# Wherever a {term}`belief` is steered, both nouns get the ID difference to their mirrored places, at
+# {term}`dose` one, as in {doc}`06_steering_beliefs`.
 
 # %%
 COUNT, FEW = (40, 24) if SMALL else (500, 150)
@@ -305,7 +305,7 @@ if CAN:
 # {glue:text}`ch15_late_token_bug`, one block late {glue:text}`ch15_late_block_bug`.
 #
 # With the right vectors, the right doses and the right statistics, each of these two makes a
-# different finding. {doc}`03_where_does_it_flow` shows what the first one does to a mirror swap.
+# different finding. {doc}`03_where_does_it_flow` shows what the first one does to a {term}`mirror swap`.
 #
 # **How to catch it.** Find words by their characters and assert what you found:
 # `assert "".join(tokens[i] for i in span).strip() == word`. Give a stream *one* name, and let
@@ -1342,3 +1342,5 @@ ch15.check_together(together)
 #   change results without being bugs.
 # - {cite:t}`jain2019attention` and {cite:t}`wiegreffe2019attention`: a debate about what an analysis
 #   shows when it is run on something that cannot have the answer.
+#
+# **What follows.** {doc}`The ledger <../book/ledger>` draws up what holds of the paper's claims. And {doc}`16_flow_in_time` begins again, with time.

@@ -19,7 +19,7 @@
 # GPU
 #
 # A frog appears for a moment. Later, a camel. You ask: "Does the frog appear before or after the
-# camel?" A model that watches the clip sees a row of frames, cut into tokens, and then the words.
+# camel?" A model that watches the {term}`clip` sees a row of frames, cut into tokens, and then the words.
 # **At which tokens, and in which blocks, does it know *when*?**
 #
 # For *where*, you answered this in {doc}`03_where_does_it_flow`: flip the picture, run both, and
@@ -72,7 +72,7 @@ vlm = MODELS[Path(MODEL).name]
 # ## Clips that have a when and a where
 #
 # Two kinds of clips. **Flashes** are the paper's: two objects on white, each for a single frame.
-# In **events**, three to five objects come and go on colourful backgrounds, and many are there
+# In **{term}`events <event>`**, three to five objects come and go on colourful backgrounds, and many are there
 # for longer. All are held out: training never showed the two objects together, nor let either
 # appear first in that frame, nor at that place.
 #
@@ -120,7 +120,7 @@ plots.Html(f'<div style="display:flex;flex-wrap:wrap;gap:1.5rem">{columns}</div>
 # frames, counted from 0.
 #
 # Both prompts have the same tokens at the same positions: the video's, frame after frame, then
-# the question. So states can be carried over. Take the two object words, nothing else, from the
+# the question. So states can be carried over. Take the two {term}`object words <object word>`, nothing else, from the
 # reversed run.
 
 # %%
@@ -159,7 +159,7 @@ glue("ch16_hand_most", float(of_nouns.max()))
 glue("ch16_hand_at", int(of_nouns.idxmax()))
 
 # %% [markdown]
-# The part of the way that a belief travels is
+# The part of the way that a {term}`belief` travels is
 # $(b^{\text{swapped}} - b^{\text{clean}}) / (b^{\text{reversed}} - b^{\text{clean}})$: 0 if
 # nothing came along, 1 if everything did. The same cell has swapped more: the tokens of each
 # step of time, one step after the other.
@@ -425,7 +425,7 @@ if len(chosen["time"]) and vlm.dtype == torch.float32 and single:
 # - **recoloured**: every object in another hue. Pixels change, neither place nor time does.
 # - **other times**: the frames in another order that keeps the answer. All times change, but
 #   who was first does not.
-# - **frozen**: one frame without the two, all the time. Nobody comes at all.
+# - **{term}`frozen <frozen clip>`**: one frame without the two, all the time. Nobody comes at all.
 # - **noise**: as long, at every token, as the change that the reversed clip makes there; ten
 #   draws for each clip.
 #
@@ -598,7 +598,7 @@ for change, value in beside.items():
 #
 # About time, the object words {glue:text}`ch16_time_words`: at block
 # {glue:text}`ch16_time_block` they recover {glue:text}`ch16_time_reversed` on
-# {glue:text}`ch16_judged` clips ({glue:text}`ch16_time_flashes` in flashes,
+# {glue:text}`ch16_judged` clips ({glue:text}`ch16_time_flashes` in {term}`flashes <flash>`,
 # {glue:text}`ch16_time_events` in events). Mirrored clips bring {glue:text}`ch16_time_mirrored`.
 # Recoloured ones bring {glue:text}`ch16_recoloured`. On the choosing clips, at the same block,
 # noise of the same length brings {glue:text}`ch16_noise`, other times with the same answer
@@ -931,7 +931,7 @@ print(", ".join(f"{here + by}: {value:+.1f}" for by, value in zip(shifts, odds, 
 # %% [markdown]
 # ## Summary
 #
-# - A **reversed-video swap** finds time as a mirror swap finds space. Each frame stays what it is;
+# - A **{term}`reversed-video swap`** finds time as a {term}`mirror swap` finds space. Each frame stays what it is;
 #   only the order turns.
 # - Ask in **both directions** first. Who always says "Before" is never right both ways.
 # - Find **groups of tokens** by the prompt's own layout: frames that show the objects, forwards
@@ -963,3 +963,5 @@ print(", ".join(f"{here + by}: {value:+.1f}" for by, value in zip(shifts, odds, 
 #   watch for.
 # - {cite:t}`neo2025interpreting` ask of pictures what the last section asks of frames: what do
 #   the tokens of an image hold, and who reads them?
+#
+# **What follows.** {doc}`17_temporal_ids` reads the vectors that say *when*.

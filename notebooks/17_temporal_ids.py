@@ -18,12 +18,12 @@
 # · about 45 minutes to read, another 50 for the exercises, one or two to run · runs without a
 # GPU
 #
-# A frog flashes up in one frame of a clip, a camel in another. "Does the frog appear before
-# or after the camel?" In a picture, an object word holds a vector that says *where*. **Does an
+# A frog flashes up in one frame of a {term}`clip`, a camel in another. "Does the frog appear before
+# or after the camel?" In a picture, an {term}`object word` holds a vector that says *where*. **Does an
 # object word of a video model hold a vector that says *when*, and how do these vectors lie:
 # in a line, like a ruler, or otherwise?**
 #
-# The paper says yes, and shows in its Figure 10b a principal component of seven averaged
+# The paper says yes, and shows in its Figure 10b a {term}`principal component` of seven averaged
 # vectors, in order, with "before" and "after" at its ends {cite}`kang2026linear`. You will
 # make that figure. Then you will make it from things that know nothing about time.
 #
@@ -211,7 +211,7 @@ print("sites, pairs, frames, d_model:", list(test["first noun"].vectors.shape))
 
 # %% [markdown]
 # **How much** of what varies at the first noun is time? Split the variance as in Chapter 4: the
-# object; its frame, the same for all objects (the temporal ID); a code of each object's own; the
+# object; its frame, the same for all objects (the {term}`temporal ID`); a code of each object's own; the
 # rest. And is the ID **shared**? Compare one test pair's ID with the mean of the makers', who
 # have no object in common with it. The null: the same, with the makers' frames shuffled.
 
@@ -969,7 +969,7 @@ ch17.check_clocks(clocks)
 #   {glue:text}`ch17_free_first` can be predicted; the shape is {glue:text}`ch17_shape_first`.
 # - "After" is {glue:text}`ch17_words_state_verdict` of the axis by its hidden state, and
 #   {glue:text}`ch17_words_answer_verdict` by its unembedding.
-# - The two nouns have {glue:text}`ch17_nouns_verdict`. A stay gets the time of
+# - The two nouns have {glue:text}`ch17_nouns_verdict`. A {term}`stay` gets the time of
 #   {glue:text}`ch17_stay`.
 # - All of this says what can be *read*. {doc}`18_steering_time` asks what is *used*.
 #
@@ -987,3 +987,5 @@ ch17.check_clocks(clocks)
 #   the first holds six tenths of the variance.
 # - {cite:t}`novembre2008interpreting`: the same waves, once taken for migrations of peoples.
 # - {cite:t}`gurnee2024language`: time on a line inside language models, found by probes.
+#
+# **What follows.** {doc}`18_steering_time` asks whether anybody uses them.

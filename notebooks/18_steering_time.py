@@ -20,11 +20,11 @@
 #
 # A frog appears, and later a camel. At the word "frog" there is a vector that says *early*
 # ({doc}`17_temporal_ids`). Take it away, and write *late* in its place. No frame changes.
-# **Do temporal IDs cause the belief about when?**
+# **Do {term}`temporal IDs <temporal ID>` cause the {term}`belief` about when?**
 #
 # This is Figure 10c of the paper {cite}`kang2026linear`, and more: you will send an object to
-# every frame of a clip, and ask questions that the IDs were never read from.
-# {doc}`06_steering_beliefs` told you what a dose is and what each control takes away.
+# every frame of a {term}`clip`, and ask questions that the IDs were never read from.
+# {doc}`06_steering_beliefs` told you what a {term}`dose` is and what each control takes away.
 #
 # **You will learn**
 # - to move an object through a clip at one word, and watch "before" become "after"
@@ -75,7 +75,7 @@ SITES = [vlm.resid_post(block) for block in BLOCKS]
 #
 # The IDs come from flashes: two objects on white, each in one frame alone. Each noun of "Does the
 # ... appear before or after the ...?" has its own. For a control you also need vectors about
-# space: spatial IDs of the same model, read from clips in which nothing changes.
+# space: {term}`spatial IDs <spatial ID>` of the same model, read from clips in which nothing changes.
 
 # %%
 IDS = clip_trials.extract_temporal_ids(
@@ -475,14 +475,14 @@ tell(found, [f"{kind}_{end}" for kind in KINDS for end in ends])
 # {glue:text}`ch18_events_nearest`. (Shuffled IDs and the subspace lie *in* the timeline. A random
 # push along a line goes the right way in half of the cases, so these two may swap some.)
 #
-# Intervals are over clips. But the paper's ten objects have few held-out pairs. By pair, the IDs
+# Intervals are over clips. But the paper's ten objects have few {term}`held-out pairs <held-out pair>`. By pair, the IDs
 # swap {glue:text}`ch18_flashes_pairs` of flashes. What holds for other objects, the intervals do
 # not say.
 #
 # ### One noun, or both
 #
 # With one noun sent backwards, the order need not change: from frame 1 to 6 is still before 7. So
-# look at the change of the log-odds. If the model compares by a difference, changes **add up**.
+# look at the change of the {term}`log-odds`. If the model compares by a difference, changes **add up**.
 #
 # | change towards the false answer (nats) | flashes | events |
 # |---|---|---|
@@ -1060,3 +1060,5 @@ ch18.check_longer(longer)
 # - {cite:t}`turner2023activation`: steering language models by adding vectors.
 # - {cite:t}`feng2024bind`: binding vectors, and interventions on their means.
 # - {cite:t}`heimersheim2024use`: how interventions on states mislead.
+#
+# **What follows.** {doc}`19_space_and_time` sets both kinds of IDs side by side, and lets objects move.

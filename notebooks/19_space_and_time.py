@@ -95,7 +95,7 @@ TONE = {"time": "#D55E00", "column": "#0072B2", "row": "#009E73", "noise": "#7F7
 # %% [markdown]
 # ## Three kinds of IDs
 #
-# Temporal IDs come from flashes, spatial IDs from clips in which nothing changes. Each kind is
+# Temporal IDs come from flashes, {term}`spatial IDs <spatial ID>` from {term}`clips <clip>` in which nothing changes. Each kind is
 # read where it is at home: time in "Does the ... appear before or after the ...?", places in
 # "Is the ... to the left or right of" and "above or below the ...?". All pairs of objects are
 # of the training set.
@@ -122,7 +122,7 @@ def axis(which, site, noun=0, some=slice(None)):
 #
 # The first experiment is one that you know ({doc}`06_steering_beliefs`, {doc}`18_steering_time`).
 # It settles at which block to look, and whether there is anything to look at. The clips are
-# flashes of held-out pairs, at places and times that training left out. We keep those in which
+# flashes of {term}`held-out pairs <held-out pair>`, at places and times that training left out. We keep those in which
 # the two objects differ in frame, column and row, so that **all three questions** have an
 # answer. `push` gives both nouns the time in the reversed clip, or the place in the mirrored one.
 
@@ -158,7 +158,7 @@ def push(clip, names, edit, site):
 
 # %% [markdown]
 # Clips take turns to name either object first. `ask` runs all questions about a clip, as it is
-# and with edits. The **aimed change** is that of the log-odds towards the answer that the edit
+# and with edits. The **aimed change** is that of the {term}`log-odds` towards the answer that the edit
 # aims at. (A few clips go at a time: then the questions about one share its pass.)
 
 # %%
@@ -256,8 +256,8 @@ glue("ch19_live", can)
 #
 # Two axes have a cosine. But IDs bend, and need more than one direction each
 # ({doc}`05_their_geometry`, {doc}`17_temporal_ids`). Take the plane of the first two principal
-# components of the temporal IDs, and that of the spatial IDs. Two planes in a large space have two
-# **principal angles**: the smallest angle between a vector of the one and a vector of the other,
+# components of the {term}`temporal IDs <temporal ID>`, and that of the spatial IDs. Two planes in a large space have two
+# **{term}`principal angles <principal angle>`** {cite}`bjorck1973angles`: the smallest angle between a vector of the one and a vector of the other,
 # then the smallest among what is perpendicular to those. Their mean squared cosine is
 # the **overlap**: how much of a vector in one plane lies in the other, on average.
 #
@@ -574,7 +574,7 @@ glue("ch19_fetch", ", ".join(found) or "none")
 # ## Steer one, ask the other
 #
 # Geometry says what could be mixed up. Only an edit says what is. Take new clips, ask all three
-# questions about each, and give each of the three edits: at its **own dose**, and **matched**,
+# questions about each, and give each of the three edits: at its **own {term}`dose`**, and **matched**,
 # at the length that the question's own edit has. On the diagonal, the edit aims at the false
 # answer. Off it, the aim is the answer that would follow if *early*, *left* and *above* were one
 # thing: an edit that makes the first object earlier aims at "Left". If time and space are
@@ -1034,12 +1034,12 @@ figure.tight_layout()
 # "Is the frog moving to the left or right?" Take held-out clips of moving objects, two to four in
 # each, on colourful backgrounds. Up to the noun, this question reads like those about places,
 # so the vector is at home there. To turn an object that moves right, add minus twice the
-# vector. Beside it: the column axis, and the motion vector without its part in the place plane.
+# vector. Beside it: the {term}`column axis`, and the {term}`motion vector` without its part in the place plane.
 # Two controls: noise, and random mixtures of the states of *still* clips, which lie where the
 # states of nouns do and hold no movement. All have the same length.
 #
 # (Our first control was the mean of the differences with random signs. It swapped more than half
-# of the beliefs. Can you see why? Differences that are all alike add up to a multiple of the same
+# of the {term}`beliefs <belief>`. Can you see why? Differences that are all alike add up to a multiple of the same
 # vector, whatever the signs, and scaling to equal length brings all of it back.)
 
 # %%
@@ -1235,7 +1235,7 @@ ch19.check_derivatives(derivatives)
 # %% [markdown]
 # ## Summary
 #
-# - Compare subspaces by principal angles, between chance *where the states live* and
+# - Compare {term}`subspaces <subspace>` by principal angles, between chance *where the states live* and
 #   the overlap of two estimates of the same thing. Time and space **{glue:text}`ch19_one_map`**.
 # - Place and time at the word of a flash: **{glue:text}`ch19_adds`**. Blocks
 #   after which the word holds what is asked for: {glue:text}`ch19_fetch`.
@@ -1271,3 +1271,5 @@ ch19.check_derivatives(derivatives)
 # - {doc}`05_their_geometry` and {doc}`17_temporal_ids`: the shape of either.
 # - {cite:t}`feng2024bind`: when representations of two things factorise.
 # - {cite:t}`zhang2024best`: what causal interventions can and cannot show.
+#
+# **What follows.** This was the last experiment of ours. In {doc}`22_playground` you take the vectors in your own hand.

@@ -17,7 +17,7 @@
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/20_how_fast_and_why.ipynb)
 # · about 45 minutes to read and do, two to run · runs without a GPU
 #
-# Causal claims are bought with forward passes. One belief, thirty layers, twenty noise seeds,
+# Causal claims are bought with forward passes. One {term}`belief`, thirty layers, twenty noise seeds,
 # seven doses, five hundred scenes: that is two million edits. The paper's scripts run the whole
 # model three times for each of them.
 #
@@ -229,7 +229,7 @@ for count in (1, 16, 64, 1024):
     print(f"{count:5d} edits: {needed:6.2f} passes instead of {3 * count}")
 
 # %% [markdown]
-# The clean pass is why a *sweep* pays and a single edit does not: the first edit of a prompt
+# The clean pass is why a *{term}`sweep`* pays and a single edit does not: the first edit of a prompt
 # costs a whole pass, whatever you do.
 #
 # ## One step at a time
@@ -261,7 +261,7 @@ def one_pass(vectors):
 
 
 # %% [markdown]
-# The clean pass and the source do not depend on the dose or the seed, so they need not be
+# The clean pass and the source do not depend on the {term}`dose` or the seed, so they need not be
 # repeated. Next, the image. Its features enter before the first block. Keep what enters there,
 # and hand it to the model in place of pixels; ask for one row of logits and not for 600.
 
@@ -509,7 +509,7 @@ ch20.check_merge(merge)
 #
 # ## Against other tools
 #
-# `make bench` times the engine side by side with plain hooks, nnsight and TransformerLens's
+# `make bench` times the {term}`engine` side by side with plain hooks, nnsight {cite}`fiottokaufman2025nnsight` and TransformerLens's
 # bridge, each used as its documents recommend: batches, one row of logits, the image encoded
 # beforehand. It also measures how fast the machine multiplies matrices at its best, and divides:
 # how long would the operations take that the edits need by definition?
@@ -742,3 +742,5 @@ ch20.check_replace_key(replace_key)
 # - {cite:t}`juravsky2024hydragen`: attention to shared prefixes as one large product.
 # - {cite:t}`kwon2023paged`: how servers share prefixes between requests.
 # - {cite:t}`heimersheim2024use`: what all these edits are for.
+#
+# **What follows.** {doc}`21_which_model` counts what the same costs on a model of your choice.

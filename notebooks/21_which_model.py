@@ -57,7 +57,7 @@ from helpers.stimuli import questions
 # %% [markdown]
 # ## The models
 #
-# Those without a note are in the paper. `memory` is what the weights take at half precision, in
+# Those without a note are in the paper; {doc}`../book/references` has the reports of all of them. `memory` is what the weights take at half precision, in
 # GB, and a little more for passes. `image tokens` are those of a picture of 448 × 448 pixels.
 
 # %%
@@ -363,7 +363,7 @@ for budget in (10**6, 10**5, 2 * 10**4):
     print(f"{budget:9,} edits:", shrink(wanted, least, budget))
 
 # %% [markdown]
-# For a question about *how* a belief turns ({doc}`18_steering_time` asks whether along a line or
+# For a question about *how* a {term}`belief` turns ({doc}`18_steering_time` asks whether along a line or
 # a step), doses are what you measure, and should go last.
 #
 # ## What rounding does
@@ -472,3 +472,5 @@ print("CUDA:", torch.cuda.get_device_name() if torch.cuda.is_available() else "n
 # ## Further reading
 #
 # - {cite:t}`kang2026linear`: the models of the paper, and how each was used.
+#
+# **What follows.** Take a chapter and a model, and run it. {doc}`The ledger <../book/ledger>` has a place for what comes out.
