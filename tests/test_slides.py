@@ -25,7 +25,8 @@ A pond in the evening. **How many frogs are there?** Nobody knows.
 - to count"""
 SECTION = r"""## By ear
 
-One frog calls now and then {cite}`frog2020`. Write down how many you expect.
+One frog calls now and then {cite}`frog2020`. Write
+down how many you expect. It is more than that.
 
 $$ n = \sum_i f_i $$
 
@@ -136,7 +137,9 @@ def test_code_and_solutions_stay_out_and_prose_goes_to_the_notes(deck):
     exercise = slide_called(deck, "Count them").find(class_="content").get_text()
     assert "Write count(voices)." in exercise and "10 minutes" in exercise
     prediction = slide_called(deck, "Before you look")
-    assert "[Fro20]" in prediction.get_text()
+    shown = prediction.select_one(".content").get_text()
+    assert "[Fro20]" in shown and "how many you expect" in " ".join(shown.split())
+    assert "more than that" not in shown  # that would be the answer
     assert "One frog calls" in prediction.select_one("aside.notes").get_text()
     assert r"\sum_i" in deck[1].select_one("div.math").get_text()
 
@@ -161,4 +164,6 @@ def test_a_shortened_paragraph_ends_with_a_whole_sentence():
     paragraph = BeautifulSoup(text, "html.parser").p
     assert slides.shortened(paragraph, words=7) == "One two <em>three. Four</em>. Five six seven."
     assert slides.shortened(paragraph, words=3, from_end=True) == "Eight nine ten."
+    capital = BeautifulSoup("<p>, at <b>night</b>: a pond.</p>", "html.parser").p
+    assert slides.capital(slides.shortened(capital)) == "At <b>night</b>: a pond."
     assert slides.shortened(paragraph, words=1) == "One two <em>three. Four</em>."

@@ -145,8 +145,10 @@ def summary(body: Sequence[Tag], above: str) -> Iterator[Slide]:
     """What to take home, a few points on each slide."""
     points = [point for node in body if node.name == "ul" for point in node.find_all("li")]
     notes = "".join(str(node) for node in body if node.name == "p")
-    for first in range(0, len(points), POINTS):
-        shown = "".join(map(str, points[first : first + POINTS]))
+    pages = -(-len(points) // POINTS)
+    size = -(-len(points) // pages) if pages else 1
+    for first in range(0, len(points), size):
+        shown = "".join(map(str, points[first : first + size]))
         yield Slide(above, "Take home", f"<ul>{shown}</ul>", "text", notes)
 
 
@@ -181,7 +183,7 @@ class _Section:
             else:
                 self.prose.append(node)
                 if node.name == "p" and PREDICTION.search(text_of(node)):
-                    yield self.slide("Before you look", str(node), "text")
+                    yield self.slide("Before you look", f"<p>{asked(node)}</p>", "text")
 
     def slide(self, title: str, content: str, kind: str, notes: str = "") -> Slide:
         """A slide that takes the prose so far as its notes."""
@@ -255,16 +257,17 @@ def split_caption(caption: Tag) -> tuple[str, str, Tag]:
 
 
 def capital(text: str) -> str:
-    """The text with a capital letter in front, where its title ended with a comma."""
-    return text.lstrip()[:1].upper() + text.lstrip()[1:]
+    """The text without the comma that parted it from its title, with a capital in front."""
+    text = text.lstrip(" ,:;\n")
+    return text[:1].upper() + text[1:]
 
 
 def text_of(node: Tag | NavigableString) -> str:
     return " ".join(node.get_text().split())
 
 
-def shortened(paragraph: Tag, words: int = WORDS, from_end: bool = False) -> str:
-    """Whole sentences of a paragraph from its beginning (or its end), as HTML."""
+def sentences_of(paragraph: Tag) -> list[str]:
+    """The sentences of a paragraph, as HTML."""
     sentences = [""]
     for node in paragraph.children:
         if isinstance(node, Tag):
@@ -273,10 +276,25 @@ def shortened(paragraph: Tag, words: int = WORDS, from_end: bool = False) -> str
         first, *others = re.split(r"(?<=[.?!:])\s+(?=[A-Z(])", escape(str(node)))
         sentences[-1] += first
         sentences += others
-    sentences = [sentence for sentence in sentences if sentence.strip()]
-    kept = []
+    return [sentence for sentence in sentences if sentence.strip()]
+
+
+def asked(paragraph: Tag) -> str:
+    """A paragraph up to the sentence that asks for a prediction; what follows may be the answer."""
+    sentences = sentences_of(paragraph)
+    last = max(n for n in range(len(sentences)) if PREDICTION.search(bare(" ".join(sentences[n:]))))
+    return " ".join(sentences[: last + 1])
+
+
+def bare(html: str) -> str:
+    return " ".join(re.sub("<[^>]+>", "", html).split())
+
+
+def shortened(paragraph: Tag, words: int = WORDS, from_end: bool = False) -> str:
+    """Whole sentences of a paragraph from its beginning (or its end), as HTML."""
+    sentences, kept = sentences_of(paragraph), []
     for sentence in reversed(sentences) if from_end else sentences:
-        length = sum(len(re.sub("<[^>]+>", "", s).split()) for s in [*kept, sentence])
+        length = sum(len(bare(s).split()) for s in [*kept, sentence])
         if kept and length > words:
             break
         kept.append(sentence)
