@@ -58,6 +58,7 @@ import statistics
 import time
 
 import numpy as np
+from scipy.stats import binom
 
 from helpers import clip_trials, trials
 from helpers.exercises import ch22
@@ -101,9 +102,9 @@ show(play)
 # Things to try, and to say aloud before you look:
 #
 # 1. Tell "frog" the cell right of the camel. Then go through the blocks. The dot in the middle
-#    arrives every time. Does the belief come along every time? What does it mean if it does not?
+#    arrives every time. Does the {term}`belief` come along every time? What does it mean if it does not?
 # 2. Tell it the cell just *below* where it is. The question is about left and right.
-# 3. Half of the dose, then twice. Is twice the dose twice the belief?
+# 3. Half of the {term}`dose`, then twice. Is twice the dose twice the belief?
 # 4. (live) Drag the *object* instead, and let the word alone. Compare the two pushes.
 # 5. (live) Push both words, towards each other and past each other.
 #
@@ -383,6 +384,34 @@ glue("ch22_limit", "within" if max(kept) < 150 else "not always within")
 # controls that do nothing but call it. Then `view()` and `page()` show the same, for they ask the same
 # class.
 #
+# ````{exercise} Research sprint: does your surprise survive?
+# :label: ch22-luck
+#
+# Difficulty ●●● · importance ●●● · 20 minutes for the function, an afternoon for the sprint
+#
+# In a playground you try many pushes and remember one. Write `luck(tried, rate, scenes, hits)`. You
+# tried `tried` pushes and chose one of them. On `scenes` fresh scenes it did what surprised you in
+# `hits`; random vectors of its length do so in a share `rate`. Return a bound for the chance that
+# luck brings `hits` or more to *any* of the pushes that you tried: `tried` times the chance for one of
+# them, and no more than 1.
+#
+# Then take the afternoon that the open question below offers. Count your pushes while you play: how
+# many were there, the boring ones included?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def luck(tried, rate, scenes, hits):
+    # "hits or more": sf(k) is the chance of *more* than k. The pushes may hang together, so their
+    # chances are added up: a bound that holds all the same.
+    return min(1.0, tried * float(binom.sf(hits - 1, scenes, rate)))
+
+
+# %%
+ch22.check_luck(luck)
+for tried in (1, 20, 200):
+    print(f"{tried:3d} pushes tried, 12 hits in 50, noise at 10 %: {luck(tried, 0.1, 50, 12):.3f}")
+
+# %% [markdown]
 # ## Summary
 #
 # - A push lands where it is aimed, in every block. Whether it *matters* shows in the belief alone. Here
@@ -409,3 +438,5 @@ glue("ch22_limit", "within" if max(kept) < 150 else "not always within")
 # - {cite:t}`nostalgebraist2020logit` on the logit lens; {cite:t}`jain2019attention` on what attention
 #   does not explain.
 # - {cite:t}`heimersheim2024use` on how interventions mislead, which a playground does best.
+#
+# **What follows.** {doc}`23_bring_your_own_model` asks what it takes to do all this to a model that the book has never met.

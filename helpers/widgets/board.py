@@ -15,7 +15,8 @@ class Board(anywidget.AnyWidget):
     """Pieces in the cells of a grid.
 
     Attributes:
-        rows, columns: of the grid.
+        rows: of the grid.
+        columns: of the grid.
         pieces: each a dict: ``name``, ``row``, ``column``, ``image`` (an address), ``color``, and
             whether it is a ``ghost``.
         labels: a short text for each cell, row by row; none by default.

@@ -49,7 +49,7 @@ class Frame:
 
 def side_by_side(panels: Sequence[str], told: str) -> str:
     """Panels in a row that wraps, and what they show in words."""
-    narrowest = 14 if len(panels) < 4 else 10
+    narrowest = 12.5 if len(panels) < 4 else 10
     boxes = "".join(
         f'<div data-panel="{number}" style="max-width:22rem;min-width:0">{one}</div>'
         for number, one in enumerate(panels)

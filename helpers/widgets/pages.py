@@ -71,8 +71,8 @@ def states(
     markup = (
         f'<div class="widget-page" role="group" aria-label="{escape(label)}" '
         f'oninput="{escape(_SCRIPT)}" style="max-width:100%">'
-        '<div style="display:grid;grid-template-columns:repeat(auto-fit,minmax(12rem,1fr));'
-        f'gap:.3rem 1.2rem;margin-bottom:.8rem">{controls}</div>{frames[first].markup()}'
+        '<div style="display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));'
+        f'gap:.3rem 1rem;margin-bottom:.8rem">{controls}</div>{frames[first].markup()}'
         f'<script type="application/json">{_packed(frames, axes)}</script></div>'
     )
     if len(markup) > LIMIT:
@@ -92,8 +92,8 @@ def _control(name: str, stops: list, value: Any) -> str:
             for number, stop in enumerate(stops)
         )
         return (
-            f'<label>{escape(name)}<br><select data-axis style="max-width:100%;padding:.2rem;'
-            f'background:transparent;color:inherit">{options}</select></label>'
+            f'<label>{escape(name)}<br><select data-axis style="max-width:100%">'
+            f"{options}</select></label>"
         )
     shown = _named(value)
     return (
