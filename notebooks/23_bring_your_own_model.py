@@ -20,7 +20,7 @@
 # Every chapter runs on a dozen families of models. Yours is not among them. **What must the book
 # know about your model?**
 #
-# Less than you may think: where its blocks are, which of its tokens show the picture, and what
+# Less than you may think: where its {term}`blocks <block>` are, which of its tokens show the picture, and what
 # its processor must hand over. That is about thirty lines. The danger is not that thirty lines
 # are many. It is that a *wrong* entry runs as smoothly as a right one. Patches that are read one
 # token too late still give a heat map. So this chapter has two halves. In the first you write
@@ -153,7 +153,7 @@ for field in fields(Family):
     print(f"{field.name:22}", "needed" if needed else "has a default")
 
 # %% [markdown]
-# Three are needed: a name, the values of `config.model_type`, and `views`, the places of patches.
+# Three are needed: a name, the values of `config.model_type`, and `views`, the places of {term}`patches <patch>`.
 # `layers` has a default that you should check. The other fields are for families that are odd in some other
 # way: image tokens that see each other, features that are added between blocks, inputs that
 # grow with the prompt. The judge will tell if you need one.
@@ -198,7 +198,7 @@ print("the default agrees:", find_blocks(model) is Family("?", ("?",), None).lay
 # ## What makes logits of the last block's output?
 #
 # The fast passes of this book stop at the last block and finish by themselves: final norm, then
-# unembedding. In some families more happens there: Cohere's models scale their logits, Gemma 2 caps
+# {term}`unembedding`. In some families more happens there: Cohere's models scale their logits, Gemma 2 caps
 # them. Look once, with nothing but Hugging Face.
 
 # %%
@@ -357,7 +357,7 @@ shown(verdict)
 #   read where it was written and nowhere else.
 # - *The engine.* Fast passes give what full passes with hooks give: for edits at words, in the
 #   image, and before it.
-# - *A planted ID.* A plain torch hook, which knows nothing of this package, finds the noun by
+# - *A planted ID.* A plain torch {term}`hook`, which knows nothing of this package, finds the noun by
 #   decoding tokens, tells from the raw pixels where the object is, and adds a known vector
 #   for this place. Extraction must find these vectors: prompts, positions, sites, averaging and centring,
 #   all in one number.
@@ -687,3 +687,5 @@ shown(own)
 # - {cite:t}`lu2024ovis`: the stranger. Why a patch may be a mixture of visual words.
 # - {doc}`15_bug_museum`: what a wrong position, a wrong layer and a missing input did to real figures.
 # - {doc}`20_how_fast_and_why`: what the engine assumes, and why its results are exact.
+#
+# **What follows.** {doc}`24_bring_your_own_relation` keeps the model and changes the question.

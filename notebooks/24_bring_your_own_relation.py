@@ -91,7 +91,7 @@ YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
 #
 # A relation is a difference between pictures. So draw pictures in pairs. **Twins** show the same
 # objects; in the first the relation holds, in the second it does not. Whatever twins share falls out
-# of their difference, as what a frog looks like falls out of a spatial ID.
+# of their difference, as what a frog looks like falls out of a {term}`spatial ID`.
 #
 # What twins do *not* share, beside the relation, will be mistaken for it. If an object inside a box is
 # always in the middle of the picture, your vector of "inside" is a vector of "middle". So before anything
@@ -291,7 +291,7 @@ pd.DataFrame(rows).set_index(["model", "relation"])
 # {glue:text}`ch24_right_between` of those about *between*. For inside, one half is what a coin would
 # get. The shipped model never saw a box, and was never asked about one. Look at `valid`, too:
 # {glue:text}`ch24_valid_inside` of its answers about inside are a proper Yes or No. **A model that
-# does not know will not tell you.** It has beliefs about boxes, with log-odds to many digits, and you could
+# does not know will not tell you.** It has {term}`beliefs <belief>` about boxes, with {term}`log-odds` to many digits, and you could
 # steer them. The figures would look like all other figures of this book. There is only no knowledge behind
 # them.
 #
@@ -789,7 +789,7 @@ for kind in DRAW:
 # By the rule that you fixed, at the first noun: *between* is **{glue:text}`ch24_between_verdict`** (gap to random
 # {glue:text}`ch24_between_gap`; the positive control's gap, {glue:text}`ch24_between_reached`). *Inside*:
 # **{glue:text}`ch24_inside_verdict`** (gap {glue:text}`ch24_inside_gap`; positive control,
-# {glue:text}`ch24_inside_reached`). A verdict is about dose one, the difference that the model itself makes.
+# {glue:text}`ch24_inside_reached`). A verdict is about {term}`dose` one, the difference that the model itself makes.
 #
 # At the last token the relation's vector does its work, and so does, to a large part, a vector from a question that
 # is not about places at all. What you steer there is mostly the answer.
@@ -914,3 +914,5 @@ for arm in ("relation", "place", "random"):
 # - {doc}`11_depth`: a relation that looked as if it were there, and what it was made of.
 # - {cite:t}`kang2026linear` on IDs, and {cite:t}`feng2024bind` on how properties are bound to things.
 # - {cite:t}`heimersheim2024use`: what patching can and cannot show.
+#
+# **What follows.** {doc}`The ledger <../book/ledger>` draws up what holds of the paper's claims. {doc}`20_how_fast_and_why` tells how so many edits fit into minutes.
