@@ -70,7 +70,9 @@ def show_clip(
     moving = _picture(
         _animated(frames, seconds), _checked(alt), {_STILL: _webp(_rimmed(frames[0]))}
     )
-    row = strip(frames, f"All {len(frames)} frames, side by side.", labels, pixels)
+    row = strip(
+        frames, f"{alt.rstrip('.')}: all {len(frames)} frames, side by side.", labels, pixels
+    )
     style = "margin-bottom:0.75rem"
     return Moving(alt, f'<div class="clip"><div style="{style}">{moving}</div>{row.markup}</div>')
 

@@ -990,7 +990,7 @@ glue("repeats_size", percent(stats.proportion(old["but for the size"])))
 # `"background"` or `"none"` out. Then think: would your audit have found a leak that nobody listed for you?
 # ````
 
-# %%
+# %% mystnb={"image": {"alt": "The first picture of each of the four sets. Above it the set's name, the two nouns of the question, and the answer."}}
 suspicious = ch02.suspicious_sets(count=400, seed=SEED)
 for name, items in suspicious.items():
     left = np.mean([question.answer == "Left" for _, question in items])

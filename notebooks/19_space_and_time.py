@@ -785,7 +785,7 @@ for pair, _ in itertools.product(range(len(movers)), range(EACH)):
         SEEN.append(compose([slide(mover, row, [place] * FRAMES), still], Background()))
 looks = pd.DataFrame(looks, columns=["pair", "path", "kind", "start", "end", "mean"])
 first = int(np.flatnonzero(looks["kind"] == "moving")[0])
-told = f"A {movers[0][0]} slides along its row; a {movers[0][1]} stands still."
+told = f"The {movers[0][0]} slides along its row; the {movers[0][1]} stands still."
 show_clip(SEEN[first], told)
 
 # %% [markdown]

@@ -143,7 +143,7 @@ def test_a_clip_is_shown_moving_above_its_strip(clip):
     page = Page(shown)
     (alt, moving), (told, row) = page.images
     assert (alt, moving.n_frames) == (ALT, 8)
-    assert told == "All 8 frames, side by side."
+    assert told == f"{ALT.rstrip('.')}: all 8 frames, side by side."
     assert list(page.sources) == [STILL, NARROW]
     assert getattr(page.sources[STILL], "n_frames", 1) == 1
     assert page.sources[STILL].size == moving.size
