@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from helpers.exercises import ch22
 from helpers.widgets import Push
@@ -155,3 +156,30 @@ def at_pictures(pattern, own, patches):
 )
 def test_courier_refuses(wrong, says):
     refuses(says, ch22.check_courier, wrong)
+
+
+# Luck -------------------------------------------------------------------------------------------
+
+
+def luck(tried, rate, scenes, hits):
+    return min(1.0, tried * float(binom.sf(hits - 1, scenes, rate)))
+
+
+def test_luck():
+    ch22.check_luck(luck)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda t, r, n, k: luck(1, r, n, k), "You chose it among several"),
+        (lambda t, r, n, k: min(1, t * binom.sf(k, n, r)), "themselves count, too"),
+        (lambda t, r, n, k: min(1, t * binom.pmf(k, n, r)), "or more"),
+        (lambda t, r, n, k: t * binom.sf(k - 1, n, r), "no more than 1"),
+        (lambda t, r, n, k: r**k, "times the pushes that you tried"),
+        (lambda t, r, n, k: None, "returns nothing"),
+    ],
+)
+def test_luck_refuses(wrong, says):
+    with pytest.raises(AssertionError, match=says):
+        ch22.check_luck(wrong)

@@ -1,5 +1,6 @@
 """Checks for the exercises of chapter 22, "Push it yourself"."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -225,3 +226,45 @@ def check_courier(
     else:
         told += "Sum the pattern over all of the object's patches, and take the largest"
     raise AssertionError(told)
+
+
+def check_luck(luck: Callable[[int, float, int, int], float]) -> None:
+    """Check ``(tried, rate, scenes, hits) -> bound for the chance that it was luck``.
+
+    Raises:
+        AssertionError: with what came out and what should have.
+    """
+    cases = [
+        ("one push, tried once", 1, 0.1, 50, 12),
+        ("the best of twenty pushes", 20, 0.1, 50, 12),
+        ("no hit at all", 1, 0.3, 20, 0),
+        ("every scene is a hit", 5, 0.5, 10, 10),
+        ("the best of a thousand", 1000, 0.2, 50, 12),
+        ("noise never does it", 3, 0.0, 30, 1),
+    ]
+    for name, tried, rate, scenes, hits in cases:
+        one = sum(
+            math.comb(scenes, k) * rate**k * (1 - rate) ** (scenes - k)
+            for k in range(hits, scenes + 1)
+        )
+        wanted = min(1.0, tried * one)
+        got = luck(tried, rate, scenes, hits)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        if math.isclose(got, wanted, rel_tol=1e-6, abs_tol=1e-12):
+            continue
+        exactly = math.comb(scenes, hits) * rate**hits * (1 - rate) ** (scenes - hits)
+        told = (
+            f"{name}, luck({tried}, {rate}, {scenes}, {hits}): wanted {wanted:.4g}, got {got:.4g}. "
+        )
+        if math.isclose(got, tried * exactly, rel_tol=1e-6):
+            told += f"{hits} hits *or more*, not exactly as many"
+        elif math.isclose(got, min(1.0, tried * (one - exactly)), rel_tol=1e-6, abs_tol=1e-12):
+            told += f"More than {hits} hits; {hits} themselves count, too"
+        elif got > 1:
+            told += "A chance is no more than 1"
+        elif math.isclose(got, one, rel_tol=1e-6):
+            told += "You chose it among several: each had its chance to surprise you"
+        else:
+            told += "The chance of that many hits by luck, times the pushes that you tried"
+        raise AssertionError(told)
+    print("Correct: what was tried counts, too.")
