@@ -53,8 +53,6 @@ PARAMETERS = {
     "20_how_fast_and_why": {},
     "21_which_model": {},
     "22_playground": {},
-    "23_bring_your_own_model": {},
-    "24_bring_your_own_relation": {},
 }
 
 # Pages that take times, or read what the others left. They run when all others are done, so that
@@ -175,10 +173,7 @@ def task_book():
             ROOT / "_config.yml",
             ROOT / "_toc.yml",
             ROOT / "constraints.txt",
-            ROOT / "CHANGELOG.md",
-            ROOT / "CONTRIBUTING.md",
-            *(ROOT / "tools" / f"{name}.py" for name in ("api_docs", "book", "ledger_page")),
-            *(path for path in files_in("helpers") if path.suffix == ".py"),
+            *(ROOT / "tools" / f"{n}.py" for n in ("book", "figures", "ledger_page", "pages")),
             *files_in("book"),
             *map(executed, PARAMETERS),
             LEDGER,

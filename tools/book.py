@@ -20,16 +20,16 @@ from pathlib import Path
 
 import nbformat
 
+from tools.figures import describe_figures
 from tools.ledger import LEDGER, LedgerError
 from tools.ledger_page import fill_page
 from tools.notebooks import EXECUTED, ROOT
+from tools.pages import finish
 
 SOURCE = ROOT / "_build" / "source"
 WORK = ROOT / "_build" / "jb"
 HTML = ROOT / "_build" / "html"
 LOG = ROOT / "_build" / "book.log"
-#: What the book takes from the repository's top folder: settings, and pages that belong there.
-AT_THE_TOP = ("_config.yml", "_toc.yml", "CHANGELOG.md", "CONTRIBUTING.md")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -46,7 +46,7 @@ def stage(
     """Lay out what the book is built from: settings, prose, the ledger, executed notebooks."""
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
-    for name in AT_THE_TOP:
+    for name in ("_config.yml", "_toc.yml"):
         shutil.copy2(root / name, source / name)
     shutil.copytree(root / "book", source / "book")
     try:
@@ -54,13 +54,20 @@ def stage(
     except LedgerError as error:
         raise BookError(f"The ledger's page cannot be made: {error}") from error
     (source / "notebooks").mkdir()
+    undescribed = []
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         if not (executed / path.name).exists():
             raise BookError(f"{path.name} has not been executed: run `make book`.")
         notebook = nbformat.read(executed / path.name, as_version=4)
         forget_the_run(notebook)
         refuse_widgets(notebook, path.name)
+        undescribed += [f"{path.name}, {what}" for what in describe_figures(notebook)]
         nbformat.write(notebook, source / "notebooks" / path.name)
+    if undescribed:
+        raise BookError(
+            "Say in words what these figures show, in a caption after the cell that begins with\n"
+            "'**Figure' or in its metadata (see tools/figures.py):\n" + "\n".join(undescribed)
+        )
 
 
 def forget_the_run(notebook) -> None:
@@ -90,7 +97,6 @@ def build_pages(source: Path, work: Path, log: Path) -> Path:
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source)]
     command += ["--path-output", str(work), "-W", "-n", "--keep-going", "--all"]
     environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "NO_COLOR": "1"}
-    environment["PYTHONPATH"] = str(ROOT)  # where Sphinx finds `helpers`, and `tools.api_docs`
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,
@@ -119,6 +125,7 @@ def build(html: Path = HTML) -> Path:
     if loads:
         told = "\n".join(f"{page}: {address}" for page, address in loads)
         raise BookError(f"These pages would load something from the network:\n{told}")
+    finish(pages)
     shutil.rmtree(html, ignore_errors=True)
     shutil.move(str(pages), str(html))
     return html / "index.html"
