@@ -53,6 +53,8 @@ PARAMETERS = {
     "20_how_fast_and_why": {},
     "21_which_model": {},
     "22_playground": {},
+    "23_bring_your_own_model": {},
+    "24_bring_your_own_relation": {},
 }
 
 # Pages that take times, or read what the others left. They run when all others are done, so that
@@ -166,14 +168,18 @@ def task_ledger():
 
 
 def task_book():
-    """Build the HTML book from the prose and the executed notebooks."""
+    """Build the HTML book from the prose, the executed notebooks and the helpers' docstrings."""
+    tools = ("api_docs", "book", "figures", "ledger_page", "pages")
     return {
         "actions": [[sys.executable, "-m", "tools.book", "build"]],
         "file_dep": [
             ROOT / "_config.yml",
             ROOT / "_toc.yml",
             ROOT / "constraints.txt",
-            *(ROOT / "tools" / f"{n}.py" for n in ("book", "figures", "ledger_page", "pages")),
+            ROOT / "CHANGELOG.md",
+            ROOT / "CONTRIBUTING.md",
+            *(ROOT / "tools" / f"{name}.py" for name in tools),
+            *(path for path in files_in("helpers") if path.suffix == ".py"),
             *files_in("book"),
             *map(executed, PARAMETERS),
             LEDGER,

@@ -30,6 +30,8 @@ SOURCE = ROOT / "_build" / "source"
 WORK = ROOT / "_build" / "jb"
 HTML = ROOT / "_build" / "html"
 LOG = ROOT / "_build" / "book.log"
+#: What the book takes from the repository's top folder: settings, and pages that belong there.
+AT_THE_TOP = ("_config.yml", "_toc.yml", "CHANGELOG.md", "CONTRIBUTING.md")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -46,7 +48,7 @@ def stage(
     """Lay out what the book is built from: settings, prose, the ledger, executed notebooks."""
     shutil.rmtree(source, ignore_errors=True)
     source.mkdir(parents=True)
-    for name in ("_config.yml", "_toc.yml"):
+    for name in AT_THE_TOP:
         shutil.copy2(root / name, source / name)
     shutil.copytree(root / "book", source / "book")
     try:
@@ -97,6 +99,7 @@ def build_pages(source: Path, work: Path, log: Path) -> Path:
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source)]
     command += ["--path-output", str(work), "-W", "-n", "--keep-going", "--all"]
     environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "NO_COLOR": "1"}
+    environment["PYTHONPATH"] = str(ROOT)  # where Sphinx finds `helpers`, and `tools.api_docs`
     done = subprocess.run(
         command,
         stdout=subprocess.PIPE,
