@@ -1,4 +1,4 @@
-"""The judge: does this package see a model as Hugging Face runs it?
+"""The judge: does this package see a model as Hugging Face runs it? ::
 
     vlm = load_vlm("your/model", dtype=torch.float32)
     judge(vlm)          # a table: check, passed, difference, allowed, hint

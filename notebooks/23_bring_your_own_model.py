@@ -59,7 +59,7 @@ from torch import nn
 from transformers.models.ovis2.configuration_ovis2 import Ovis2VisionConfig
 from transformers.models.ovis2.image_processing_pil_ovis2 import Ovis2ImageProcessorPil
 
-from helpers import families, load_vlm, plots
+from helpers import families, load_vlm
 from helpers.exercises import ch23
 from helpers.families import Family
 from helpers.grids import View
@@ -185,9 +185,8 @@ for name, module in model.named_modules():
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 def find_blocks(model):
     # named_modules walks from the outside in: the first list that it meets holds the others.
-    for _, module in model.get_decoder().named_modules():
-        if isinstance(module, nn.ModuleList):
-            return module
+    modules = (module for _, module in model.get_decoder().named_modules())
+    return next(module for module in modules if isinstance(module, nn.ModuleList))
 
 
 # %%

@@ -692,7 +692,7 @@ def try_all(name, kind):
 
 
 TRIAL = {key: try_all(*key) for key in CHOSEN}
-for (name, kind), table in TRIAL.items():
+for (_, kind), table in TRIAL.items():
     keep(f"trial_{kind}", table.drop(columns=["question"]))
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
