@@ -75,6 +75,7 @@ class AttentionViewer:
 
     @property
     def heads(self) -> int:
+        """How many heads a block has."""
         return self.pattern.shape[1]
 
     def looks(self, query: str, block: int) -> np.ndarray:

@@ -72,6 +72,7 @@ def drawn(alt: str, *parts: str, width: int = SIDE, height: int = SIDE) -> Panel
 
 
 def text(x: float, y: float, words: str, options: str = 'text-anchor="middle"') -> str:
+    """Words at a place of a drawing."""
     return f'<text x="{x:g}" y="{y:g}" {options}>{escape(words)}</text>'
 
 
@@ -88,6 +89,7 @@ def uri(image: Image.Image, kind: str = "webp") -> str:
 
 @lru_cache(maxsize=256)
 def sprite_uri(name: str, pixels: int = 84) -> str:
+    """An object's sprite, as an address that holds the picture."""
     return uri(sprite(name, pixels))
 
 
@@ -232,6 +234,7 @@ class Mark:
 
     @property
     def moved(self) -> bool:
+        """Whether the mark is somewhere else than before."""
         return max(abs(a - b) for a, b in zip(self.before, self.after, strict=True)) > 0.005
 
 

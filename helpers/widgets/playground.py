@@ -106,6 +106,7 @@ class Playground:
 
     @property
     def question(self) -> str:
+        """The question as the model reads it."""
         return TEMPLATES[self.kind].format(*self.names)
 
     def move(self, name: str, cell: Cell) -> None:
