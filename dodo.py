@@ -169,7 +169,7 @@ def task_ledger():
 
 def task_book():
     """Build the HTML book from the prose, the executed notebooks and the helpers' docstrings."""
-    tools = ("api_docs", "book", "figures", "ledger_page", "pages")
+    tools = ("api_docs", "book", "figure_index", "figures", "ledger_page", "pages")
     return {
         "actions": [[sys.executable, "-m", "tools.book", "build"]],
         "file_dep": [

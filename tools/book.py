@@ -20,6 +20,7 @@ from pathlib import Path
 
 import nbformat
 
+from tools.figure_index import mark_figures, write_index
 from tools.figures import describe_figures
 from tools.ledger import LEDGER, LedgerError
 from tools.ledger_page import fill_page
@@ -56,7 +57,7 @@ def stage(
     except LedgerError as error:
         raise BookError(f"The ledger's page cannot be made: {error}") from error
     (source / "notebooks").mkdir()
-    undescribed = []
+    undescribed, figures = [], []
     for path in sorted((root / "notebooks").glob("*.ipynb")):
         if not (executed / path.name).exists():
             raise BookError(f"{path.name} has not been executed: run `make book`.")
@@ -64,12 +65,19 @@ def stage(
         forget_the_run(notebook)
         refuse_widgets(notebook, path.name)
         undescribed += [f"{path.name}, {what}" for what in describe_figures(notebook)]
+        figures.append((path.stem, title_of(notebook), mark_figures(notebook, path.stem)))
         nbformat.write(notebook, source / "notebooks" / path.name)
     if undescribed:
         raise BookError(
             "Say in words what these figures show, in a caption after the cell that begins with\n"
             "'**Figure' or in its metadata (see tools/figures.py):\n" + "\n".join(undescribed)
         )
+    write_index(source / "book" / "figures.md", figures)
+
+
+def title_of(notebook) -> str:
+    """A notebook's title: its first heading."""
+    return re.search(r"^# (.+)$", notebook.cells[0].source, re.MULTILINE)[1]
 
 
 def forget_the_run(notebook) -> None:
