@@ -94,14 +94,14 @@ play = Playground(vlm, IDS, ("frog", "camel"), ((1, 0), (2, 2)))
 show(play)
 
 # %% [markdown]
-# **Figure 22.1.** *The steering playground.* Left: the picture, and in the dashed ring the cell that
-# the *word* "frog" is told. Middle: where the words' states lie in the plane of the column and the
+# **Figure 22.1.** *The steering playground.* First: the picture, and in the dashed ring the cell that
+# the *word* "frog" is told. Second: where the words' states lie in the plane of the column and the
 # row IDs, after the block of your choice; hollow before the push, filled after it. Numbers in the
-# mesh are (row, column). Right: the belief, outlined as it is, filled after the push.
+# mesh are (row, column). Third: the belief, outlined as it is, filled after the push.
 #
 # Things to try, and to say aloud before you look:
 #
-# 1. Tell "frog" the cell right of the camel. Then go through the blocks. The dot in the middle
+# 1. Tell "frog" the cell right of the camel. Then go through the blocks. The dot in the plane
 #    arrives every time. Does the {term}`belief` come along every time? What does it mean if it does not?
 # 2. Tell it the cell just *below* where it is. The question is about left and right.
 # 3. Half of the {term}`dose`, then twice. Is twice the dose twice the belief?
@@ -109,8 +109,8 @@ show(play)
 # 5. (live) Push both words, towards each other and past each other.
 #
 # The state that you push is one of many that pass through the model, and a push lands in its
-# plane *by construction*: you added exactly that. So the middle panel can never tell you whether the
-# model cares. Only the right one can. {doc}`06_steering_beliefs` has the controls.
+# plane *by construction*: you added exactly that. So the second panel can never tell you whether the
+# model cares. Only the third can. {doc}`06_steering_beliefs` has the controls.
 #
 # The same numbers without any widget:
 
@@ -194,7 +194,7 @@ show(layers)
 # **Figure 22.2.** *The layer-by-patch viewer.* "What its picture changes": how far each state moves when
 # the object is taken out, as a share of its length. "Says its name": the probability of the object's
 # name when a state is read as if the model ended there, the logit lens of
-# {doc}`01_meet_the_model`. Left the patches, right the words; the boxed word is the object's.
+# {doc}`01_meet_the_model`. First the patches, then the words; the boxed word is the object's.
 #
 # Before any block, only patches know. (In a vision encoder that lets patches look at each other,
 # *all* of them may know a little.) Watch for the depth at which the word lights up, and for the one
@@ -228,8 +228,8 @@ glue("ch22_at_word", str(arrives(changes, word)))
 glue("ch22_at_last", str(arrives(changes, last)))
 
 # %% [markdown]
-# Half of the news is at the word "frog" after {glue:text}`ch22_at_word` blocks, and at the last token
-# after {glue:text}`ch22_at_last`. That it arrives does not say that it is used, or that it is about
+# Half of the news is there at depth {glue:text}`ch22_at_word` (so many blocks are passed) at the word
+# "frog", and at depth {glue:text}`ch22_at_last` at the last token. That it arrives does not say that it is used, or that it is about
 # the place. But a push that comes before the first of these depths may be overwritten, and one that
 # comes after the second is late. Compare with the blocks above.
 #
@@ -296,9 +296,9 @@ scrubber = VideoScrubber(video, TIMES, ("camel", "frog"), times=(1, 5))
 show(scrubber)
 
 # %% [markdown]
-# **Figure 22.4.** *The video scrubber.* Left: the film; the thick rim is the last frame that was shown.
-# Middle: the line of the temporal IDs ({doc}`17_temporal_ids`), frame by frame, and where the two
-# words lie on it. Right: the belief. On the page there are two: above, the film plays; below, the
+# **Figure 22.4.** *The video scrubber.* First: the film; the thick rim is the last frame that was shown.
+# Second: the line of the temporal IDs ({doc}`17_temporal_ids`), frame by frame, and where the two
+# words lie on it. Third: the belief. On the page there are two: above, the film plays; below, the
 # first object moves, in the film or only in its word.
 #
 # Let it play and watch the belief. Somewhere on the way the model could not know the answer yet.
@@ -416,7 +416,7 @@ for tried in (1, 20, 200):
 #
 # - A push lands where it is aimed, in every block. Whether it *matters* shows in the belief alone. Here
 #   it does after: {glue:text}`ch22_turns`.
-# - The picture's news is at the word after {glue:text}`ch22_at_word` blocks and at the last token after
+# - The picture's news is at the word at depth {glue:text}`ch22_at_word`, and at the last token at depth
 #   {glue:text}`ch22_at_last`.
 # - A head's looks are a place to start from ({glue:text}`ch22_courier` looks at the frog most), and no
 #   evidence.
