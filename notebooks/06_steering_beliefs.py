@@ -1128,6 +1128,9 @@ ch06.check_went(went)
 # - Swaps without valid answers next to them, or at a dose that lets noise win, are not
 #   evidence.
 #
+# Curves are one thing, a frog in your hand is another: {doc}`22_playground` lets you drag it, in the
+# picture or only at its word.
+#
 # ## Open question: a research sprint
 #
 # What could you steer that the IDs never named? Take an afternoon. Steer along the row axis and ask "in front of or

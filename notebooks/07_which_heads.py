@@ -300,7 +300,8 @@ plots.slider(draw_patterns, [int(stop) for stop in stops], "block", start=0)
 # head; yellow patches get the most of its attention (each panel has a scale of its own), and
 # the title tells how much goes to the noun's object. In the first block of the model one head
 # stares at the right sprite and nowhere else. Tempting. Now look at the lower row: the control
-# has such a head too, and its nouns carry nothing that the answer uses.
+# has such a head too, and its nouns carry nothing that the answer uses. (In {doc}`22_playground` you
+# can look from any word, in a picture that you make with your own hands.)
 #
 # ## Looking, counted
 #

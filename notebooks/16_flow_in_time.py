@@ -944,6 +944,8 @@ print(", ".join(f"{here + by}: {value:+.1f}" for by, value in zip(shifts, odds, 
 #   {glue:text}`ch16_begins_words`, and ends {glue:text}`ch16_ends_words`.
 # - The time of a frame's tokens {glue:text}`ch16_frames_know`.
 #
+# Would you like to move a frame with your own hands? {doc}`22_playground` has a film to scrub.
+#
 # You know where to look. What is there, and does it look like a line of eight moments? That is
 # the next chapter.
 #
