@@ -34,8 +34,9 @@ book: venv  ## run every notebook that changed and build the HTML book
 test: venv  ## run the tests
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} $(PY) -m pytest
 
-bench: venv  ## time the engine against other tools, side by side (some minutes)
+bench: venv  ## time the engine against other tools, and the widgets' moves (some minutes)
 	@$(PY) -m benchmarks.engine
+	@$(PY) -m benchmarks.widgets
 
 lint: venv  ## check style, and that the notebooks are in step and without outputs
 	@$(PY) -m ruff check .
