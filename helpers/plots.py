@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
 import matplotlib.pyplot as plt
@@ -23,7 +23,7 @@ from helpers.stimuli.sprites import sprite
 class Html:
     """Markup that a notebook shows as it is."""
 
-    markup: str
+    markup: str = field(repr=False)
 
     def _repr_html_(self) -> str:
         return self.markup
@@ -194,7 +194,7 @@ def with_band(
     return axes
 
 
-def png(figure: Figure, dpi: int = 80) -> str:
+def png(figure: Figure, dpi: int = 110) -> str:
     """Return a figure as base64 PNG data, and close it."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
@@ -231,11 +231,14 @@ def slider(
     script = (
         "const box=this.closest('.layer-slider');"
         "box.querySelectorAll('img').forEach((p,i)=>p.style.display=i==this.value?'block':'none');"
-        "box.querySelector('output').textContent=JSON.parse(box.dataset.stops)[this.value];"
+        "const stop=JSON.parse(box.dataset.stops)[this.value];"
+        "box.querySelector('output').textContent=stop;"
+        "this.setAttribute('aria-valuetext',stop);"
     )
     return Html(
         f'<div class="layer-slider" data-stops="{values}">'
         f"<label>{escape(label)} <output>{start}</output> "
         f'<input type="range" min="0" max="{len(values) - 1}" value="{first}" '
-        f'aria-label="{escape(label)}" oninput="{script}"></label>{pictures}</div>'
+        f'aria-label="{escape(label)}" aria-valuetext="{start}" oninput="{script}"></label>'
+        f"{pictures}</div>"
     )

@@ -350,8 +350,8 @@ for how, axes in zip(fits["scored"].unique(), panels, strict=True):
     axes.text(0.1, 0.92, "paper, rank 3", fontsize=8)
     axes.set(title=how, ylabel="held-out $R^2$", ylim=(min(0, fits["low"].min()), 1))
     axes.set_xticks(range(MODELS[YES].n_layers))
-    axes.legend(loc="center left")
-panels[1].get_legend().remove()
+    axes.legend(loc="lower left")
+panels[0].get_legend().remove()
 figure.tight_layout()
 at = fits.set_index(["model", "scored", "block"])
 for key, name in (("", YES), ("_control", NO)):

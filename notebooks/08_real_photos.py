@@ -839,7 +839,7 @@ def show_reading(axes, number):
                                       "lw": 2})  # fmt: skip
             axes.plot(*where, "X", ms=11, color=color, mec="white", mew=1.5)
     answered = judged[YES].query(f"photo == {number} and order == 0")["belief"].iloc[0]
-    axes.set_title(f"{photo.question().text}\n“{answered}”", fontsize=7.5,
+    axes.set_title(f"{photo.question().text}\n“{answered}”", fontsize=9.5,
                    fontweight="normal")  # fmt: skip
 
 
@@ -851,16 +851,17 @@ wrong = [n for n in asked[~asked["right"]]["photo"] if n in error.index]
 wrong = sorted(wrong, key=lambda number: error[number])  # the middle one, and the worst
 wrong = [wrong[len(wrong) // 2], wrong[-1]] if len(wrong) > 1 else wrong
 shown = right + wrong
-figure, panels = plt.subplots(1, len(shown), figsize=(3.5 * len(shown), 4.1),
-                              squeeze=False)  # fmt: skip
-for axes, number in zip(panels[0], shown, strict=True):
+figure, panels = plt.subplots(2, 2, figsize=(9, 9.6))
+for axes in panels.flat[len(shown) :]:
+    axes.axis("off")
+for axes, number in zip(panels.flat, shown, strict=False):
     show_reading(axes, number)
 figure.tight_layout()
 
 # %% [markdown]
 # **Figure 8.7.** *Where the words say the objects are.* Crosses: the place read at the word,
-# with an arrow from the box's centre. Below the question, the model's answer. Left: two
-# photos that it gets right. Right: two that it gets wrong, one with a middling and one with
+# with an arrow from the box's centre. Below the question, the model's answer. Above: two
+# photos that it gets right. Below: two that it gets wrong, one with a middling and one with
 # the largest error.
 #
 # | the map, as read, gives the model's own answer | when the model is right | when it is wrong |

@@ -525,7 +525,7 @@ if len(BLUR):
     panels[1].axvline(0, color="0.4", lw=1)
     panels[1].set(xlabel="log-odds of the right answer, before",
                   ylabel="change if the object is blurred")  # fmt: skip
-    panels[1].legend(title="answer")
+    panels[1].legend(title="answer", loc="lower left", markerscale=3)
     for height, (column, label) in enumerate([
         ("object", "the object"), ("random", "random boxes"),
         ("effect", "object less random"), ("care", "the same, of sizes"),

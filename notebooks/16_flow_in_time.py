@@ -843,7 +843,7 @@ if len(some) > 1:
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, axes = plt.subplots(figsize=(7, 4))
 curves(axes, pd.DataFrame() if travel is None else travel, "group")
-axes.set_ylabel("of the change when frames are exchanged")
+axes.set_ylabel("share of the change\nwhen frames are exchanged")
 put("travel", None if travel is None else int(travel["clip"].nunique()))
 until, knows, ends = None, "was not measured", {}
 if travel is not None:

@@ -640,14 +640,15 @@ def draw_cross(axes, how, outcome, arms):
     table = np.array([[part.loc[(asked, arm), "estimate"] for arm in arms]
                       for asked in LIVE])  # fmt: skip
     limit = 1 if outcome == "swapped" else max(np.abs(table).max(), 1e-3)
-    axes.imshow(table, cmap="coolwarm", vmin=-limit, vmax=limit, alpha=0.75)
+    axes.imshow(table, cmap="coolwarm", vmin=-limit, vmax=limit, aspect="auto")
     for (y, asked), (x, arm) in itertools.product(enumerate(LIVE), enumerate(arms)):
         found = part.loc[(asked, arm)]
         digits = 2 if outcome == "swapped" else 1
         values = [round(found[end], digits) + 0.0 for end in ENDS[:3]]  # no -0.0
         best, *ends = (f"{value:.{digits}f}" for value in values)
         told = f"{best}\n[{', '.join(ends)}]"
-        axes.text(x, y, told, ha="center", va="center", fontsize=8)
+        ink = "white" if abs(found["estimate"]) > 0.6 * limit else "black"
+        axes.text(x, y, told, ha="center", va="center", fontsize=9, color=ink)
     told = [arm.replace(" ", "\n") for arm in arms]
     axes.set_xticks(range(len(arms)), told, fontsize=9)
     axes.set_yticks(range(len(LIVE)), [names[asked] for asked in LIVE], fontsize=9)
@@ -656,10 +657,11 @@ def draw_cross(axes, how, outcome, arms):
 
 
 if LIVE:
-    figure, panels = plt.subplots(1, 3, figsize=(14.5, 3.4), width_ratios=[3, 5, 5])
-    draw_cross(panels[0], "own dose", "aimed change", list(KINDS))
-    draw_cross(panels[1], "matched", "aimed change", ARMS)
-    draw_cross(panels[2], "matched", "swapped", ARMS)
+    rows = [["own"] * 5 + ["."] * 5, ["matched"] * 5 + ["swapped"] * 5]
+    figure, panels = plt.subplot_mosaic(rows, figsize=(11, 6.4))
+    draw_cross(panels["own"], "own dose", "aimed change", list(KINDS))
+    draw_cross(panels["matched"], "matched", "aimed change", ARMS)
+    draw_cross(panels["swapped"], "matched", "swapped", ARMS)
     figure.tight_layout()
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
@@ -693,9 +695,9 @@ verdict = verdict if works else "nothing: not every edit works in its own questi
 glue("ch19_cross_verdict", verdict if both else "not measured")
 
 # %% [markdown]
-# **Figure 19.4.** *Cross-talk.* Rows: the question. Columns: what was added at both nouns. Left and
-# middle: aimed change in nats, at own doses and at the length of the question's own edit. Right:
-# share of right beliefs that changed sign. 95 % intervals over clips.
+# **Figure 19.4.** *Cross-talk.* Rows: the question. Columns: what was added at both nouns. Above:
+# aimed change in nats, at own doses. Below: at the length of the question's own edit, the aimed
+# change and the share of right beliefs that changed sign. 95 % intervals over clips.
 #
 # At matched length, asked before/after: time edits change
 # {glue:text}`ch19_change_time_time` nats, column edits {glue:text}`ch19_change_time_column`, row
