@@ -540,8 +540,9 @@ for kind, mark in MARKS.items():
                    mfc="0.4" if kind == "whole" else "white")  # fmt: skip
 for name, color in PALETTE.items():
     panels[1].plot([], [], "-", lw=4, color=color, label=f"lineage {name}")
-panels[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
 figure.tight_layout()
+figure.legend(*panels[1].get_legend_handles_labels(), ncols=4, fontsize=10,
+              loc="upper center", bbox_to_anchor=(0.5, 0.0))  # fmt: skip
 
 # %% [markdown]
 # **Figure 13.2.** *Accuracy against steerability, two ways.* Full: whole models. Hollow: blends,
