@@ -7,6 +7,9 @@ MODEL ?=
 VIDEO_MODEL ?=
 SMALL ?=
 
+# Where this is set, every kernel would compile all its modules again.
+unexport PYTHONDONTWRITEBYTECODE
+
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
 WANTED := pyproject.toml constraints.txt
@@ -16,7 +19,7 @@ DOIT := $(PY) -m doit -n $(JOBS) -P thread
 OVERRIDES := $(if $(MODEL),MODEL=$(MODEL)) $(if $(VIDEO_MODEL),VIDEO_MODEL=$(VIDEO_MODEL)) $(if $(SMALL),SMALL=$(SMALL))
 
 .DEFAULT_GOAL := help
-.PHONY: help book test bench lint sync check run student lab clean distclean venv
+.PHONY: help book test bench lint sync check run student slides pdf lab clean distclean venv
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | while IFS="$$(printf '\t')" read -r name text; do \
@@ -52,6 +55,15 @@ run: venv  ## run one notebook: make run NB=01_meet_the_model
 student: venv  ## write _build/student, chapters without solutions (BOOK=ADDRESS links to your copy)
 	@$(PY) -m tools.student write $(if $(BOOK),--book "$(BOOK)")
 
+slides: venv  ## write _build/slides, a deck for each chapter, from the built book
+	@$(DOIT) $(OVERRIDES) slides
+	@$(PY) -m tools.slides where
+
+# LaTeX first: whoever lacks it should hear so before the notebooks run.
+pdf: venv  ## write _build/where-is-the-frog.pdf, the whole book, where LaTeX is installed
+	@$(PY) -m tools.pdf check
+	@$(DOIT) $(OVERRIDES) pdf
+
 lab: venv  ## open JupyterLab on the notebooks
 	@$(PY) -m jupyter lab notebooks
 
@@ -62,7 +74,7 @@ distclean: clean  ## remove the installed packages, too
 	rm -rf .venv
 
 # Installs only when the wanted versions changed since the last time (by content, not by date).
-# Without compiling all modules in advance, of which a minute goes into those that nobody imports.
+# Modules are compiled when they are first imported: a minute would go into those that nobody needs.
 venv:
 	@if ! cat $(WANTED) | cmp -s - $(STAMP); then \
 		set -e; \
