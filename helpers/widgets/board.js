@@ -94,7 +94,9 @@ function render({ model, el }) {
         const line = { stroke: piece.color, "stroke-width": 3, "stroke-dasharray": "7 5" };
         node.append(element("circle", { ...ring, ...line }));
       }
-      const box = { x: x - 32, y: y - 32, width: 64, height: 64, href: piece.image };
+      const side = model.get("labels").length ? 52 : 64; // room for the cell's label
+      const top = y + 32 - side;
+      const box = { x: x - side / 2, y: top, width: side, height: side, href: piece.image };
       node.append(element("image", piece.ghost ? { ...box, opacity: 0.5 } : box));
       draggable(node, piece);
       svg.append(node);

@@ -63,7 +63,8 @@ def _tried(action: Callable[..., None], *arguments: Any) -> str:
 
 
 def _hands(options: tuple[str, str]) -> ipywidgets.ToggleButtons:
-    return ipywidgets.ToggleButtons(options=options, description="", layout={"width": "100%"})
+    style = {"button_width": "auto"}
+    return ipywidgets.ToggleButtons(options=options, description="", style=style)
 
 
 # The playground ---------------------------------------------------------------------------------
