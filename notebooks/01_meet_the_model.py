@@ -312,9 +312,10 @@ for absent, value in seen.items():
 # The dog is seen in {glue:text}`false_dog` of these pictures, the camel in {glue:text}`false_camel`.
 # That row of the table was meant for careless searches of words, and it caught the model. If the
 # first number is large, you have found a bug in a mind, and you can guess at its cause: "hot dog" is two
-# tokens, and one of them is "dog". Its patches were taught to point towards both. (A guess: how would you test it?)
+# tokens, and one of them is "dog". In training, each patch of this model was pulled towards the words for what it shows (more on that below), here
+# towards both. That is a guess. How would you test it?
 #
-# First we need a better measure than a word.
+# For any test we need a finer measure than a word.
 #
 # ## A belief is a number
 #
@@ -367,7 +368,8 @@ for answer in ("Left", "Right"):
 #
 # $$b = \log \sum_{a \in \text{Left}} p(a) - \log \sum_{a \in \text{Right}} p(a).$$
 #
-# Above zero the model leans to "Left", below it to "Right". Three nats are odds of 20 to 1.
+# Above zero the model leans to "Left", below it to "Right". The logarithm is the natural one, and its unit is the
+# *nat*: three nats are odds of 20 to 1.
 #
 # ````{exercise} Log-odds over surface forms
 # :label: ch1-log-odds
@@ -574,7 +576,8 @@ glue("work_text", float(np.median(work[:, text])))
 # ## A first edit
 #
 # A **{term}`hook`** is a function of yours that the model calls at a named {term}`site`, with the tensor that passes
-# there. Change the tensor, and everything downstream runs on the changed one.
+# there. Change the tensor, and everything downstream runs on the changed one. The function's second argument, `hook`, tells by its
+# `name` at which site it runs. Here we do not need it.
 
 
 # %%
@@ -707,6 +710,11 @@ for label, positions in arms.items():
 # One picture, one edit. Now the experiment: many pictures the model has not seen, each with its control on the
 # same picture, and the edit made after 0, 1, 2, ... blocks. If the frog's patches can be wiped out *late*
 # without harm, then what they had to say has been read before.
+#
+# For so many edits a function each would be clumsy. An `Edit` says the same as a value: at this site and these positions add
+# a vector, or with `replace=True` write it over the stream. A `Job` is a prompt with its edits and some labels.
+# `sweep` runs a list of jobs and returns a table: a row for each job, with its labels and its belief. Most experiments of
+# this book have that form.
 
 # %%
 rng = np.random.default_rng(SEED)
@@ -784,10 +792,10 @@ glue("ablate_last", last)
 
 # %% [markdown]
 # **Figure 8. Wiping out an object, and wiping out nothing.** Green: the patches of the object that the
-# question is about. Grey: as many background patches of the same picture. Bands are 95 % bootstrap intervals over
-# {glue:text}`ablate_n` pictures. At the entrance of the model the difference between the two is
-# {glue:text}`ablate_gap` nats: {glue:text}`ablate_verdict`. The number of blocks after which wiping out the object still
-# had a clear effect is {glue:text}`ablate_last` at most.
+# question is about. Grey: as many background patches of the same picture. Bands are 95 % {term}`bootstrap` intervals over {glue:text}`ablate_n` pictures: they tell how far the mean moves when you draw
+# the pictures again, with repetition, from those that you have. At the entrance of the model the difference between the two is
+# {glue:text}`ablate_gap` nats: {glue:text}`ablate_verdict`. How many blocks had passed before the last edit that still had a clear effect: {glue:text}`ablate_last`. (With 0 the edit
+# comes before the first block.)
 #
 # Patches count until someone has read them. *Who* reads them, the {term}`object word` or the last token, and
 # which is it for *where* rather than *whether*? Keep that question. It is the next chapter but one.

@@ -183,8 +183,7 @@ plots.show_scenes(pictures, [name for name in kinds for _ in range(4)])
 plt.show()
 
 # %% [markdown]
-# **Figure 2. Grid, clutter, perspective.** *Grid*: as in the paper. Clean, cheap, and good for extracting IDs,
-# because every cell is visited by every object. *Clutter*: three to six objects anywhere, on any background. With
+# **Figure 2. Grid, clutter, perspective.** *Grid*: as in the paper. Clean, cheap, and good for extracting spatial IDs ({doc}`chapter 4 <04_finding_spatial_ids>`), because every cell is visited by every object. *Clutter*: three to six objects anywhere, on any background. With
 # only two objects, a model that has read "frog" knows that the other one is the camel, and need not
 # wait for its word. With five it must wait. *Perspective*: nearer is lower and larger, and shadows show what
 # hovers.
@@ -349,7 +348,8 @@ plt.show()
 #
 # What balancing cannot do, *pairs of pictures* can. Shift both objects together: absolute positions change and the
 # relation stays. Keep the first object and put its partner on the other side: the relation changes and the
-# first position stays. Try it:
+# first position stays. Try it with both of the book's models. The *first* is `tiny-llava`, which you know. The *second* is its
+# twin, `tiny-llava-direct`, which answers the same questions and never read captions that tell places.
 
 
 # %%
@@ -761,6 +761,9 @@ def leak_check(train, tests):
 # Four tests. *Like training*: fresh pictures of the kind the baseline was trained on. *New pairs*: objects that never
 # shared a picture, each in places where it has been. *New pairs and places*: the book's held-out pictures (figure 9).
 # *The same, with mirrors*: each of these, and its mirror image as well.
+#
+# A "×" stands for all products of the one with the other. So a baseline that only adds up its inputs, each with a weight,
+# can weigh each pixel differently for each noun.
 #
 # A baseline at chance proves nothing if it could never have left chance. So there is a second task in
 # which colours *do* tell: "Is there a frog in the image?" Absent objects are drawn from the same ten; had we drawn
