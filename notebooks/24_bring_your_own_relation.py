@@ -652,7 +652,7 @@ def choose(name, kind):
     table = trials.run(MODELS[name], jobs, CACHE)
     moved = table.groupby(["where", "block"])["change"].mean()
     word, last = moved["word"], moved["last"]
-    block, late = int(word.idxmax()), int(last.index[last >= 0.8 * last.max()].min())
+    block, late = int(word.idxmax()), int(last.index[last >= last.max() - 0.2 * abs(last.max())].min())
     return {("word", "relation"): block, ("word", "place"): block,
             ("last", "relation"): late, ("last", "Yes elsewhere"): late}  # fmt: skip
 
