@@ -661,6 +661,39 @@ shown(own)
 # seed, and every number with its interval. {doc}`21_which_model` tells how to send it in, and {doc}`../book/ledger`
 # shows runs of others beside the book's own.
 #
+# ````{exercise} Research sprint: who looks ahead?
+# :label: ch23-ahead
+#
+# Difficulty ●●● · importance ●●● · 25 minutes for the function, a day for the sprint
+#
+# The engine keeps what stands before an edit. That is right only where no token sees what is
+# behind it. Do not believe a paper about this: measure it. Write `looks_ahead(states_of, tokens, other)`.
+# `states_of(tokens)` runs a model and returns its states `[pos, d_model]` after some block; `tokens` is a
+# list of token ids, and `other` an id that is not among them. Return a list of booleans, one for
+# each position: does its state depend on any *later* token? States that differ by less than 1e-4 are
+# equal.
+#
+# Then take the day. The open question below asks what becomes of a family whose words see each
+# other. Begin with this function: run it on a model of yours, after its first block and after its last.
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def looks_ahead(states_of, tokens, other):
+    own, found = states_of(tokens), [False] * len(tokens)
+    # One token at a time, and every one: the last of them is not seen by words of a prefix, and
+    # with all of them changed at once two changes may cancel.
+    for place in range(1, len(tokens)):
+        changed = states_of([*tokens[:place], other, *tokens[place + 1 :]])
+        moved = (changed - own).abs().amax(-1) > 1e-4
+        for position in range(place):
+            found[position] |= bool(moved[position])
+    return found
+
+
+# %%
+ch23.check_looks_ahead(looks_ahead)
+
+# %% [markdown]
 # ## Summary
 #
 # - An entry says where blocks are, which token shows what, and which inputs must not be missing.

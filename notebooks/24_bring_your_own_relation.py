@@ -887,6 +887,36 @@ for arm in ("relation", "place", "random"):
 # This is why "between" is no direction at a word. It is something that a later part of the model works
 # out, from three places that the words do carry.
 #
+# ````{exercise} Research sprint: your relation, in other words
+# :label: ch24-steady
+#
+# Difficulty ●●● · importance ●●○ · 20 minutes for the function, an afternoon for the sprint
+#
+# Does a model know your relation, or a sentence? Ask every scene in several wordings. Write
+# `steady(right)` for booleans `[scenes, wordings]`, and return two shares: of scenes that are answered
+# right in *every* wording, and the same share if wordings had nothing to do with each other (each right
+# as often as it is, in scenes of its own). If the two are equal, you measured luck with
+# sentences. Wordings that nobody gets right, or everybody, tell nothing: raise a `ValueError` if there
+# are no two others.
+#
+# Then take the afternoon that the open question below offers, with three wordings for your relation.
+# Which of them would you have used, had you tried only one?
+# ````
+
+# %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
+def steady(right):
+    shares = right.mean(0)
+    told = (shares > 0) & (shares < 1)
+    if told.sum() < 2:
+        raise ValueError(f"{told.sum()} wordings are right now and then, two are needed: {shares}")
+    # Only the wordings that tell something count, on both sides of the comparison.
+    return float(right[:, told].all(1).mean()), float(shares[told].prod())
+
+
+# %%
+ch24.check_steady(steady)
+
+# %% [markdown]
 # ## Summary
 #
 # - A relation needs **twins**, balanced so that no single place gives it away; a template; two answers

@@ -196,3 +196,45 @@ def upwards(found, expected, allowed):
 )
 def test_first_apart_refuses(wrong, says):
     refuses(says, ch23.check_first_apart, wrong)
+
+
+# Who looks ahead --------------------------------------------------------------------------------
+
+
+def looks_ahead(states_of, tokens, other, places=None, reach=0, limit=1e-4):
+    own, found = states_of(tokens), [False] * len(tokens)
+    for place in places or range(1, len(tokens)):
+        changed = states_of([*tokens[:place], other, *tokens[place + 1 :]])
+        moved = (changed - own).abs().amax(-1) > limit
+        for position in range(place + reach):
+            found[position] |= bool(moved[position])
+    return found
+
+
+def test_looks_ahead():
+    ch23.check_looks_ahead(looks_ahead)
+
+
+def next_alone(states_of, tokens, other):
+    own, found = states_of(tokens), [False] * len(tokens)
+    for place in range(1, len(tokens)):
+        changed = states_of([*tokens[:place], other, *tokens[place + 1 :]])
+        found[place - 1] = bool((changed - own)[place - 1].abs().max() > 1e-4)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda s, t, o: looks_ahead(s, t, o, places=[len(t) - 1]), "Change every later token"),
+        (next_alone, "Change every later token"),
+        (lambda s, t, o: looks_ahead(s, t, o, reach=1), "own change is not a later"),
+        (lambda s, t, o: looks_ahead(s, t, o, limit=0), "small differences are rounding"),
+        (lambda s, t, o: [True] * 8, "own change is not a later"),
+        (lambda s, t, o: s(t[:-1]), "run all 8 tokens"),
+        (lambda s, t, o: looks_ahead(s, t, o)[:-1], "one boolean for each"),
+        (lambda s, t, o: None, "returns nothing"),
+    ],
+)
+def test_looks_ahead_refuses(wrong, says):
+    refuses(says, ch23.check_looks_ahead, wrong)

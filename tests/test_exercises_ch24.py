@@ -159,3 +159,36 @@ def reading_first(readable, gap, reached):
 )
 def test_verdict_refuses(wrong, says):
     refuses(says, ch24.check_verdict, wrong)
+
+
+# In other words ---------------------------------------------------------------------------------
+
+
+def steady(right, join=np.all, leave=True, least=2, chance=np.prod):
+    shares = right.mean(0)
+    told = ((shares > 0) & (shares < 1)) | (not leave)
+    if told.sum() < least:
+        raise ValueError("nothing to compare")
+    return float(join(right[:, told], axis=1).mean()), float(chance(shares[told]))
+
+
+def test_steady():
+    ch24.check_steady(steady)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        (lambda r: steady(r, join=np.mean), "all of them in one scene"),
+        (lambda r: steady(r, join=np.any), "all of them in one scene"),
+        (lambda r: steady(r, chance=np.mean), "the product of the wordings' shares"),
+        (lambda r: steady(r, chance=lambda s: s.mean() ** len(s)), "each as it is"),
+        (lambda r: steady(r)[::-1], "First what holds"),
+        (lambda r: steady(r, leave=False), "everybody or nobody"),
+        (lambda r: steady(r, least=1), "raise a ValueError"),
+        (lambda r: steady(r)[0], "two shares"),
+        (lambda r: None, "returns nothing"),
+    ],
+)
+def test_steady_refuses(wrong, says):
+    refuses(says, ch24.check_steady, wrong)

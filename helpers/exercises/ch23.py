@@ -256,3 +256,61 @@ def check_first_apart(
         }
         raise AssertionError(told + hints.get(name, "Nothing differs by more than is allowed"))
     print("Correct: where it begins to differ, the cause is near.")
+
+
+# Who looks ahead --------------------------------------------------------------------------------
+
+
+def check_looks_ahead(
+    function: Callable[[Callable[[list[int]], torch.Tensor], list[int], int], Sequence[bool]],
+) -> None:
+    """Check ``(states_of, tokens, other) -> for each position, whether it sees a later token``.
+
+    Raises:
+        AssertionError: with how the model looks, and what was said about it.
+    """
+    length, other = 8, 9
+    causal = torch.ones(length, length).tril()
+    prefix, block, far = causal.clone(), causal.clone(), causal.clone()
+    prefix[:5, :5] = 1  # a question whose words see each other, as PaliGemma's do
+    block[2:5, 2:5] = 1  # a picture in the middle, as Gemma 3's
+    far[1, 6] = 1
+    models = {
+        "every token sees what stands before it": causal,
+        "every token sees all": torch.ones(length, length),
+        "the first five see each other": prefix,
+        "tokens 2 to 4 see each other": block,
+        "token 1 sees token 6, and no other does": far,
+    }
+    embeddings = torch.randn(10, 6, generator=torch.Generator().manual_seed(0))
+    noise = torch.Generator().manual_seed(1)
+    for name, mask in models.items():
+
+        def states_of(tokens: list[int], mask: torch.Tensor = mask) -> torch.Tensor:
+            assert len(tokens) == length, f"run all {length} tokens, not {len(tokens)}"
+            states = mask / mask.sum(1, keepdim=True) @ embeddings[list(tokens)]
+            return states + 1e-6 * torch.randn(states.shape, generator=noise)  # rounding
+
+        tokens = [3, 1, 4, 1, 5, 2, 6, 5]
+        got = function(states_of, list(tokens), other)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        assert len(got) == length, f"one boolean for each of {length} tokens, not {len(got)}"
+        wanted = [bool(mask[place, place + 1 :].any()) for place in range(length)]
+        found = [bool(value) for value in got]
+        if found == wanted:
+            continue
+        told = f"{name}: {_places(wanted)} look ahead, you found {_places(found)}. "
+        if not any(wanted):
+            told += "A token's own change is not a later one's; and small differences are rounding"
+        elif sum(found) < sum(wanted):
+            told += (
+                "Change every later token, one after the other: each may be the one that is seen"
+            )
+        else:
+            told += "Compare a position only with changes behind it"
+        raise AssertionError(told)
+    print("Correct: you know what an edit can reach.")
+
+
+def _places(flags: Sequence[bool]) -> str:
+    return ", ".join(str(place) for place, flag in enumerate(flags) if flag) or "none"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 
 from helpers.stats import Interval
@@ -192,3 +193,55 @@ def check_verdict(verdict: Callable[[Interval, Interval, Interval], str]) -> Non
             told += "Above one half is readable; 0.3 is the bar for moving beliefs"
         raise AssertionError(told)
     print("Correct: and you have said so before you looked.")
+
+
+# In other words ---------------------------------------------------------------------------------
+
+
+def check_steady(function: Callable[[np.ndarray], tuple[float, float]]) -> None:
+    """Check ``right [scenes, wordings] -> (right in all, the same by chance)``.
+
+    Raises:
+        AssertionError: with which of the two is wrong, and why.
+    """
+    rng = np.random.default_rng(0)
+    knows = rng.random(200) < 0.6
+    luck = rng.random((200, 3)) < 0.6
+    slip = rng.random((200, 3)) < 0.1
+    always, never = np.ones((200, 1), dtype=bool), np.zeros((200, 1), dtype=bool)
+    cases = {
+        "a model that knows, and slips": knows[:, None] & ~slip,
+        "luck with sentences": luck,
+        "two wordings": luck[:, :2],
+        "a wording that everybody gets right": np.hstack([luck, always]),
+        "a wording that nobody gets right": np.hstack([never, luck]),
+    }
+    for name, right in cases.items():
+        shares = right.mean(0)
+        told = (shares > 0) & (shares < 1)
+        wanted = right[:, told].all(1).mean(), shares[told].prod()
+        got = function(right.copy())
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        assert np.shape(got) == (2,), "return two shares: right in all, and the same by chance"
+        if np.allclose(got, wanted):
+            continue
+        text = f"{name}: {wanted[0]:.3f} and {wanted[1]:.3f}, not {got[0]:.3f} and {got[1]:.3f}. "
+        if told.sum() < len(told):
+            text += "Leave out what everybody or nobody gets right, on both sides"
+        elif np.isclose(got[0], right.mean()) or np.isclose(got[0], right.any(1).mean()):
+            text += "Right in *every* wording: all of them in one scene"
+        elif np.isclose(got[0], wanted[0]):
+            text += "By chance: the product of the wordings' shares, each as it is"
+        else:
+            text += "First what holds, then what chance would give"
+        raise AssertionError(text)
+    for right in (np.hstack([always, never, luck[:, :1]]), luck[:, :1]):
+        try:
+            got = function(right)
+        except ValueError:
+            continue
+        raise AssertionError(
+            f"with shares {right.mean(0).round(2).tolist()} there is nothing to compare, and you "
+            f"returned {got}: raise a ValueError"
+        )
+    print("Correct: what is known holds in other words, too.")
