@@ -2,6 +2,7 @@
 
     python -m tools.slides build                        # every chapter
     python -m tools.slides build 06_steering_beliefs    # one
+    python -m tools.slides where
 
 A deck is made from the chapter's *page*, in which numbers, citations and links are resolved, so it
 says what the page says. What becomes a slide follows from how chapters are written:
@@ -383,14 +384,17 @@ def main(argv=None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("build", help="make the decks")
     verb.add_argument("names", nargs="*", help="chapters; all of them if none is named")
+    verbs.add_parser("where", help="tell where they are")
     args = parser.parse_args(argv)
+    if args.verb == "where":
+        print(f"\nThe slides are here:\n  {(SLIDES / 'index.html').as_uri()}\n")
+        return 0
     try:
         decks = build(args.names)
     except SlidesError as error:
         print(f"\n{error}\n", file=sys.stderr, flush=True)
         return 1
-    print(f"\n{len(decks)} decks, {sum(map(len, decks))} slides. They begin here:")
-    print(f"  {(SLIDES / 'index.html').as_uri()}\n")
+    print(f"   the slides: {len(decks)} decks, {sum(map(len, decks))} slides", flush=True)
     return 0
 
 
