@@ -175,7 +175,8 @@ print(f"clean {before:+.2f}   mirrored {target:+.2f}   swapped {after:+.2f}  at 
 #   \frac{b^{\text{patched}} - b^{\text{clean}}}{b^{\text{mirrored}} - b^{\text{clean}}}
 # $$
 #
-# is 0 if nothing came along and 1 if everything did. But why that block? Try every one.
+# is 0 if nothing came along and 1 if everything did. If nothing did, the block may have been too early or too late: we took
+# the middle for no reason. Try every one.
 
 # %%
 def depths(model, most=12):
@@ -220,6 +221,9 @@ axes.grid(False)
 # into tiles, swap one tile at a time, and colour each by its part of the way. Move the
 # slider to go deeper into the model. It begins at 0, before the first block, where a patch
 # holds what the vision tower saw there and no token of the text has looked at it yet.
+#
+# `swap` makes an edit of what you did by hand, and `sweep` runs a list of such edits
+# ({doc}`chapter 1 <01_meet_the_model>`).
 
 # %%
 def site_after(model, passed):
@@ -294,7 +298,8 @@ plots.slider(draw_maps, steps, "blocks passed", start=steps[0])
 #
 # To find out, swap *groups* of tokens: all image tokens, all text, the two object words,
 # the words between the nouns, the last token. Do it before the first block (we write -1) and
-# after every block, and for enough scenes to put an interval on the result.
+# after every block, and for enough scenes to put an interval on the result. `mirror_swap` makes a table of all these
+# swaps; what the rest of the code does is to say which tokens are in which group.
 
 # %%
 def prompts_of(model, asked, change=None):
@@ -799,9 +804,9 @@ ch03.check_recovered(recovered)
 # %% [markdown]
 # ### Trap 2: one token late
 #
-# The released scripts count tokens to find the object word. The count is 576 image tokens
-# where 575 is right, since the placeholder itself is one of them. So they edit the token
-# *after* the word. We made the same mistake in our own early work and took the effect
+# The released scripts find the object word by counting. In the text of the prompt the image is one placeholder; in the
+# model it is 576 tokens. So every word behind it moves by 575, because the placeholder makes room for one of the 576.
+# The scripts add 576. So they edit the token *after* the word. We made the same mistake in our own early work and took the effect
 # for a finding about nouns. What does it do?
 
 # %%
@@ -914,7 +919,7 @@ summary.round(2)
 # And in **clutter**, with three to six objects, both nouns of a question are needed: with two
 # objects, one gives away the other. So the model got both, and the control neither. It was not
 # enough: the first control, trained on questions alone about mostly two objects, bound places to
-# its nouns all the same. So we made the look of its words worthless. While the control trains,
+# its nouns all the same. So we made it useless for its nouns to look at the picture. While the control trains,
 # the words of a question see a **decoy**, the picture of another scene. Only the last two tokens,
 # "?" and "ASSISTANT:", see the right one, and must look for themselves. (You will never see a
 # decoy: outside of training the control reads prompts like any model.) Here is how the recipes
@@ -933,7 +938,9 @@ table
 
 # %% [markdown]
 # **Table 3.3.** *What the two models were trained on, where it differs.* All other
-# settings are the same.
+# settings are the same. Three kinds of captions: *layout* names a place for each object ("the frog top left"), *relations*
+# compares two ("the frog left of the camel"), *described* puts place words into a question ("Is the frog top left above or ...").
+# Only the words that tell a place or a relation are learned.
 #
 # During training, every few hundred steps, the script ran the mirror swap that you have just
 # learnt, and wrote down what it saw.
