@@ -169,7 +169,7 @@ def task_ledger():
 
 def task_book():
     """Build the HTML book from the prose, the executed notebooks and the helpers' docstrings."""
-    tools = ("api_docs", "book", "figure_index", "figures", "ledger_page", "pages")
+    tools = ("api_docs", "book", "figure_index", "figures", "ledger_page", "pages", "teaching_page")
     return {
         "actions": [[sys.executable, "-m", "tools.book", "build"]],
         "file_dep": [
@@ -185,4 +185,25 @@ def task_book():
             LEDGER,
         ],
         "targets": [BUILD / "html" / "index.html"],
+    }
+
+
+def task_slides():
+    """Make a deck of slides from each chapter's page."""
+    pages = [BUILD / "html" / "notebooks" / f"{name}.html" for name in PARAMETERS]
+    return {
+        "actions": [[sys.executable, "-m", "tools.slides", "build"]],
+        "task_dep": ["book"],
+        "file_dep": [ROOT / "tools" / "slides.py", *files_in("tools/slides_assets"), *pages],
+        "targets": [BUILD / "slides" / "index.html"],
+    }
+
+
+def task_pdf():
+    """Build one PDF of the book, with LaTeX."""
+    book = task_book()
+    return {
+        "actions": [[sys.executable, "-m", "tools.pdf", "build"]],
+        "file_dep": [ROOT / "tools" / "pdf.py", *book["file_dep"]],
+        "targets": [BUILD / "where-is-the-frog.pdf"],
     }

@@ -26,6 +26,8 @@ from tools.ledger import LEDGER, LedgerError
 from tools.ledger_page import fill_page
 from tools.notebooks import EXECUTED, ROOT
 from tools.pages import finish
+from tools.teaching_page import TeachingError, read_chapters
+from tools.teaching_page import fill_page as fill_teaching_page
 
 SOURCE = ROOT / "_build" / "source"
 WORK = ROOT / "_build" / "jb"
@@ -56,6 +58,12 @@ def stage(
         fill_page(source / "book" / "ledger.md", ledger)
     except LedgerError as error:
         raise BookError(f"The ledger's page cannot be made: {error}") from error
+    try:
+        chapters = read_chapters(root / "notebooks", executed)
+        for page in sorted((source / "book" / "teaching").glob("*.md")):
+            fill_teaching_page(page, chapters)
+    except TeachingError as error:
+        raise BookError(f"An instructors' page cannot be made: {error}") from error
     (source / "notebooks").mkdir()
     undescribed, figures = [], []
     for path in sorted((root / "notebooks").glob("*.ipynb")):
