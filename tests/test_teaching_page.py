@@ -66,7 +66,7 @@ def test_homework_and_chapters(chapters):
     filled = teaching_page.fill("```{homework}\nch9-frogs\nReading: 25\n```", chapters)
     assert [int(n) for n in re.findall(r"^\* - (\d+)$", filled, re.MULTILINE)] == [10, 25, 35]
     filled = teaching_page.fill("```{chapters}\n```", chapters)
-    assert "1, 10 minutes; 1 longer" in filled and "- 12\n" in filled
+    assert "1 in 10 minutes; 1 longer" in filled and "- 12\n" in filled
 
 
 @pytest.mark.parametrize(
