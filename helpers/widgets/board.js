@@ -13,7 +13,8 @@ function render({ model, el }) {
   const svg = element("svg", { role: "group", style: "display:block;width:100%;touch-action:none" });
   el.style.maxWidth = "22rem";
   el.append(svg);
-  let focused = null; // the name of the piece that had the keyboard before a redraw
+  let focused = {}; // the piece that has the keyboard
+  let drawing = false;
 
   const limits = () => [model.get("rows"), model.get("columns")];
 
@@ -72,12 +73,18 @@ function render({ model, el }) {
       if (!(event.key in ARROWS)) return;
       event.preventDefault();
       const [down, right] = ARROWS[event.key];
+      if (model.get("ghostly")) focused = { name: piece.name, ghost: true };
       drop(piece.name, piece.row + down, piece.column + right);
     });
-    node.addEventListener("focus", () => (focused = piece.name + piece.ghost));
+    node.addEventListener("focus", () => {
+      if (!drawing) focused = { name: piece.name, ghost: piece.ghost };
+    });
   }
 
   function draw() {
+    const had = svg.contains(svg.getRootNode().activeElement);
+    let next = null; // the piece itself, or the object of a ghost that is gone
+    drawing = true;
     svg.replaceChildren();
     grid();
     for (const piece of model.get("pieces")) {
@@ -100,8 +107,10 @@ function render({ model, el }) {
       node.append(element("image", piece.ghost ? { ...box, opacity: 0.5 } : box));
       draggable(node, piece);
       svg.append(node);
-      if (focused === piece.name + piece.ghost) node.focus();
+      if (focused.name === piece.name && (!next || focused.ghost === piece.ghost)) next = node;
     }
+    if (had && next) next.focus();
+    drawing = false;
   }
 
   for (const name of ["pieces", "labels", "rows", "columns", "label"]) {
