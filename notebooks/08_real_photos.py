@@ -851,7 +851,8 @@ wrong = [n for n in asked[~asked["right"]]["photo"] if n in error.index]
 wrong = sorted(wrong, key=lambda number: error[number])  # the middle one, and the worst
 wrong = [wrong[len(wrong) // 2], wrong[-1]] if len(wrong) > 1 else wrong
 shown = right + wrong
-figure, panels = plt.subplots(2, 2, figsize=(9, 9.6))
+down = -(-len(shown) // 2)
+figure, panels = plt.subplots(down, 2, figsize=(9, 4.8 * down), squeeze=False)
 for axes in panels.flat[len(shown) :]:
     axes.axis("off")
 for axes, number in zip(panels.flat, shown, strict=False):

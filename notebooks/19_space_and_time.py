@@ -657,12 +657,12 @@ def draw_cross(axes, how, outcome, arms):
 
 
 if LIVE:
-    rows = [["own"] * 5 + ["."] * 5, ["matched"] * 5 + ["swapped"] * 5]
-    figure, panels = plt.subplot_mosaic(rows, figsize=(11, 6.4))
+    rows = [["own", "."], ["matched", "swapped"]]
+    figure, panels = plt.subplot_mosaic(rows, figsize=(11.5, 6.4), layout="constrained")
     draw_cross(panels["own"], "own dose", "aimed change", list(KINDS))
     draw_cross(panels["matched"], "matched", "aimed change", ARMS)
     draw_cross(panels["swapped"], "matched", "swapped", ARMS)
-    figure.tight_layout()
+    panels["swapped"].set_yticklabels([])
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 at = cross[cross["how"] == "matched"].set_index(["outcome", "asked", "edit"])

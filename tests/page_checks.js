@@ -26,7 +26,7 @@ window.pageChecks = (() => {
   const overflow = () => {
     const width = document.documentElement.clientWidth;
     const wide = document.scrollingElement.scrollWidth;
-    if (wide <= width) return [];
+    if (wide <= width + 1) return [];  // fractions of a pixel round up
     const guilty = [...document.body.querySelectorAll("*")].filter(
       (e) => seen(e) && e.getBoundingClientRect().right > width + 1 && !contained(e));
     const inner = guilty.filter((e) => !guilty.some((other) => other !== e && e.contains(other)));
