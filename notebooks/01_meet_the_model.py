@@ -156,7 +156,7 @@ CHIP = (
 
 def chip(text, number, fill="#ececec", ink="#222"):
     shown = escape(text.replace("\n", "⏎").replace(" ", "·"))
-    small = f'<div style="font-size:0.65em;opacity:0.75">{number}</div>'
+    small = f'<div style="font-size:0.65em">{number}</div>'
     return f'<span style="{CHIP.format(ink=ink, fill=fill)}">{shown}{small}</span>'
 
 
@@ -168,7 +168,7 @@ def token_strip(prompt, fills):
     for position, token in enumerate(prompt.tokens):
         if position == image[0]:
             label = f"{count} patches" if count else "the picture"
-            chips.append(chip(label, f"{image[0]} to {image[-1]}", "#009E73", "#fff"))
+            chips.append(chip(label, f"{image[0]} to {image[-1]}", "#007F5C", "#fff"))
         elif position not in image:
             chips.append(chip(token, position, *fills.get(position, ())))
     return HTML(f'<div style="line-height:2.6">{"".join(chips)}</div>')
@@ -181,7 +181,7 @@ def mark_words(prompt, *words):
         for word in words
         for position in prompt.word(word)
     }
-    return fills | {prompt.last: ("#D55E00", "#fff")}
+    return fills | {prompt.last: ("#B84F00", "#fff")}
 
 
 # %%

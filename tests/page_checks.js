@@ -68,6 +68,9 @@ window.pageChecks = (() => {
     return known.get(element);
   };
 
+  const opacity = (element) =>
+    element ? Number(getComputedStyle(element).opacity) * opacity(element.parentElement) : 1;
+
   // WCAG 2, level AA: 4.5 to 1, and 3 to 1 for large text.
   const contrast = () => {
     const known = new Map(), found = new Map();
@@ -78,8 +81,9 @@ window.pageChecks = (() => {
       if (!seen(element)) continue;
       const style = getComputedStyle(element);
       const below = behind(element, known);
-      const [light, dark] = [luminance(over(rgba(style.color), below)), luminance(below)].sort(
-        (a, b) => b - a);
+      const [r, g, b, a] = rgba(style.color);
+      const ink = over([r, g, b, a * opacity(element)], below);
+      const [light, dark] = [luminance(ink), luminance(below)].sort((x, y) => y - x);
       const ratio = (light + 0.05) / (dark + 0.05);
       const size = parseFloat(style.fontSize);
       const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);

@@ -121,6 +121,7 @@ BROKEN = {
         "label: <input type=",
     ),
     "grey on white": ('<p style="color: #aaa">faint</p>', 'contrast 2.32, rgb(170, 170, 170)'),
+    "a half-transparent word": ('<p style="opacity: 0.4">faint</p>', "contrast 2."),
     "black in the dark": ('<p style="color: #000">dark</p>', "in the dark: contrast 1."),
     "ink on a clear ground": (
         f'<img src="{CLEAR}" alt="A drawing in black, on nothing.">',
