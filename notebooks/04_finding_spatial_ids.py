@@ -540,7 +540,10 @@ for key, name in [("yes", YES), ("no", NO)]:
 # So, in words: in the model the IDs are {glue:text}`ch4_verdict_yes`. In the control they
 # are {glue:text}`ch4_verdict_no`.
 #
-# Be careful with that second sentence, whichever way it came out. A cosine has no size. The
+# (An estimate above its own interval is no misprint: the caption of Figure 4.5 tells why these bands lean low.)
+#
+# Be careful with that second sentence, whichever way it came out. If both sentences read the same, then the cosine alone
+# fails the test that this book began with: it finds IDs in a model that gets its answers without them. A cosine has no size. The
 # control's words, too, can look at the image, and a trace of place may reach them that
 # averages to a clean direction although it is a tiny part of the vector. Figure 4.4 says how
 # much of the vector it is; the {term}`mirror swap` of {doc}`03_where_does_it_flow` says that the

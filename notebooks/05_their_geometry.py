@@ -670,7 +670,8 @@ for key in ("first", "second"):
 
 # %% [markdown]
 # **Figure 5.8.** *Whose column does the coordinate follow?* Slopes on own and other column,
-# 95 % bootstrap intervals over looks; what lies beyond the frame is cut. At block
+# 95 % bootstrap intervals over looks; what lies beyond the frame is cut. Look first at the orange
+# curves: near 0 the code is absolute, near −1 relative. Are the control's where the model's are? At block
 # {glue:text}`ch5_layer` of the model, slopes are {glue:text}`ch5_first_own` and
 # {glue:text}`ch5_first_other` at the first noun, {glue:text}`ch5_second_own` and
 # {glue:text}`ch5_second_other` at the second. Call a code absolute if the other's slope is
@@ -679,7 +680,7 @@ for key in ("first", "second"):
 #
 # Can the first noun be relative at all? The second noun has not been read when the vector is
 # made. But with two objects in the picture there is only one other to compare with, and a
-# model may lean on that. In a crowd it could not know. (Draw `single_looks` with a third
+# model may lean on that: see the control. In a crowd it could not know. (Draw `single_looks` with a third
 # object and see whether the slope for the other one shrinks.) And this looks along the
 # column axis alone: a noun may keep its own place on this axis and the comparison on
 # another.
@@ -824,13 +825,22 @@ glue("ch5_chance_answer", float(chance["unembedding"]))
 # the null from what the model has.
 #
 # Where the unembedding does align, a step to the right at the noun already leans, ever so
-# slightly, towards saying "Right". If only one of the two vectors aligns, note that "the word
+# slightly, towards saying "Right". A curve outside its band on the *other* side leans away from
+# it, and that is no chance either. If only one of the two vectors aligns, note that "the word
 # right" is not one direction in the model.
 #
-# And should they align at all? An object word's place is compared with another place by
-# later blocks. Nothing forces the model to keep places in the coordinates of its answers.
-# If they do not align here, the paper's alignment is a fact about models that learned words
-# from the whole internet, not about spatial IDs as such.
+# It is not even one token. The panels on the right take the words of the *answers*, which begin with
+# a capital. But in {doc}`01_meet_the_model` the nouns of the shipped model said "left" and "right" in small
+# letters, the words that follow a noun in its captions ("the frog top left"). Small and capital are
+# different tokens, with different unembeddings. Put `word` in place of `word.title()` in `contrasts` and
+# draw the figure again. For the small letters the shipped model's column axis lies almost along
+# "right" − "left". So the axis does point along words: along those that the noun had to
+# predict, and not along those of the answer.
+#
+# Should they align at all? An object word's place is compared with another place by
+# later blocks. Nothing forces the model to keep places in the coordinates of its answers. What it
+# must say next at the noun may. So before you take an alignment for a fact about spatial IDs
+# as such, ask what the model has read.
 #
 # ## Between the cells
 #
@@ -1081,7 +1091,8 @@ ch05.check_same_shape(same_shape)
 #   {glue:text}`ch5_bend`.
 # - The first noun's code is {glue:text}`ch5_first_code`, the second's
 #   {glue:text}`ch5_second_code`.
-# - Alignment with words needs the same centring on both sides and other words as the null.
+# - Alignment with words needs the same centring on both sides, other words as the null, and the right tokens: "Right" and
+#   "right" are two.
 # - The map {glue:text}`ch5_between` between its cells.
 # - Geometry tells what could be read. It does not tell what is used.
 #
