@@ -481,7 +481,8 @@ for head in range(min(bridge.cfg.n_heads, 8)):
 # rest of the question behind them, one row for each cut.
 #
 # ([How fast, and why](20_how_fast_and_why.ipynb) is about such tricks. The helpers' engine
-# edits streams and not scores, so here we do it by hand.)
+# edits streams and not scores, so here we do it by hand. If you do not care for the machinery, skip the code of the next
+# three cells and keep one line: `odds_under(name, case, cuts)` gives the log-odds of the right answer under each cut.)
 
 # %%
 KEPT = {}
@@ -1608,4 +1609,5 @@ for end, name in (("", YES), ("_control", NO)):
 # - {cite:t}`wang2023interpretability`: a circuit of heads, with backups that step in.
 # - {cite:t}`nanda2022transformerlens`: the library behind the bridge.
 #
-# **What follows.** {doc}`08_real_photos` leaves the white grids behind.
+# **What follows.** {doc}`08_real_photos` leaves the white grids behind: do IDs that were read on clean pictures say where things
+# are in a photo?

@@ -84,7 +84,8 @@ KINDS = {"left_right": "left/right", "above_below": "above/below"}
 # - **Photos** in the format of COCO-Spatial, squared, as in {doc}`08_real_photos`. Nothing is
 #   chosen on them.
 #
-# Each picture gets one question, about columns or about rows. Every second picture is asked
+# `helpers.trials` holds what you wrote out in chapters 6 and 8: cases, the belief before any edit, aimed pushes and their
+# controls. Each picture gets one question, about columns or about rows. Every second picture is asked
 # about with the two nouns exchanged. So one picture is one sample, and both orders are there.
 # No question about a picture comes twice, in any set.
 

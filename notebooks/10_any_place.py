@@ -77,7 +77,8 @@ COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 #
 # Three relations, each on scenes of its own: left and right in photos, front and behind in
 # scenes with depth, and between in scenes with three objects. The photos are the book's own
-# (or see {doc}`08_real_photos` for real ones). All pairs of objects are held out from
+# (or see {doc}`08_real_photos` for real ones). The headings carry the letters of the paper's Figure 6, whose panels 6a to
+# 6d this chapter goes through. All pairs of objects are held out from
 # training. Two sets: one to choose a block and a {term}`dose` with, one to report on.
 
 # %%
@@ -739,7 +740,7 @@ if YES in swept:
 # | slope of crossing on place | {glue:text}`ch10_6b_slope` | {glue:text}`ch10_6b_slope_control` |
 # | R2 | {glue:text}`ch10_6b_r2` | {glue:text}`ch10_6b_r2_control` |
 # | distance from the other object, in cells | {glue:text}`ch10_6b_error` | {glue:text}`ch10_6b_error_control` |
-# | what a true cell counts, by a cell of the ID | {glue:text}`ch10_6b_truth` | {glue:text}`ch10_6b_truth_control` |
+# | weight of the true column, where the ID's column weighs 1 | {glue:text}`ch10_6b_truth` | {glue:text}`ch10_6b_truth_control` |
 # | nats per column, IDs | {glue:text}`ch10_6b_ids_per_cell` | {glue:text}`ch10_6b_ids_per_cell_control` |
 # | nats per column, random | {glue:text}`ch10_6b_random_per_cell` | {glue:text}`ch10_6b_random_per_cell_control` |
 #
@@ -1165,8 +1166,8 @@ if fields:
 #
 # Bilinear interpolation ends at the outer cells. To write an ID *outside* the picture, you need a map
 # without an edge. Write `outside(mean, row, column)` for IDs `mean` of shape
-# `[rows, columns, d_model]`. Fit them by least squares as $o + r\,u + c\,v$, with a vector $o$, a
-# vector $u$ for each row and a vector $v$ for each column, and return what the fit says of any
+# `[rows, columns, d_model]`. Fit them by least squares as $o + r\,u + c\,v$ for row $r$ and column $c$, with three vectors: $o$, a
+# step down $u$ and a step to the right $v$. Return what the fit says of any
 # `row` and `column`, also of -4 or 6.
 #
 # Then take the afternoon: the open question at the end tells what to ask about a frog at column 6.

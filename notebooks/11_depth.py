@@ -688,8 +688,7 @@ for short in SHORT:
 # Write `true_cosine(one, other)` for two sets of samples, `[samples, d_model]` each, of two
 # directions. The mean of a set is its direction plus noise. How much noise, the set itself
 # tells: compare the means of its two halves. If the halves' cosine is $c$, the whole mean
-# shares $r = 2c / (1 + c)$ of its squared length with the truth (Spearman and Brown {cite}`spearman1910correlation,brown1910some`). Noise
-# divides what you seek by $\sqrt{r_1 r_2}$ too little. Correct for it.
+# shares $r = 2c / (1 + c)$ of its squared length with the truth (Spearman and Brown {cite}`spearman1910correlation,brown1910some`). The cosine that you measure is the true one times $\sqrt{r_1 r_2}$. Return the true one.
 # ````
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}

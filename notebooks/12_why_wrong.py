@@ -542,14 +542,13 @@ if len(BLUR):
     figure.tight_layout()
 
 # %% [markdown]
-# **Figure 12.3.** *Blur.* Left: a picture with the first object blurred (orange) and the eight
-# boxes that it is compared with. Middle: what the blur does, against the log-odds before it.
+# **Figure 12.3.** *Blur.* Left: a picture with the first object blurred (orange) and the boxes that it is compared with. Middle: what the blur does, against the log-odds before it.
 # Right: means with 95 % intervals over scenes.
 #
 # | change of the right answer's log-odds | right answers | wrong answers |
 # |---|---|---|
 # | the object's box blurred | {glue:text}`ch12_blur_object_right` | {glue:text}`ch12_blur_object_wrong` |
-# | random boxes, mean of eight | {glue:text}`ch12_blur_random_right` | {glue:text}`ch12_blur_random_wrong` |
+# | random boxes, mean of all | {glue:text}`ch12_blur_random_right` | {glue:text}`ch12_blur_random_wrong` |
 # | object less random, in pairs | {glue:text}`ch12_blur_effect_right` | {glue:text}`ch12_blur_effect_wrong` |
 # | the same, sizes of changes | {glue:text}`ch12_blur_care_right` | {glue:text}`ch12_blur_care_wrong` |
 #
@@ -962,7 +961,8 @@ for pair, table in NATURAL.items():
 pd.DataFrame(rows).set_index("set").round(2) if rows else None
 
 # %% [markdown]
-# **Table 12.2.** *Shares of causes with the rule's own mistakes taken out.* This trusts one thing
+# **Table 12.2.** *Shares of causes with the rule's own mistakes taken out.* (Look up in Figure 12.5 how many errors a set
+# has. Of a single error a share can only be 0 or 1.) This trusts one thing
 # that nobody can check: that natural errors of a kind look to the gauges as the planted ones do.
 #
 # ````{exercise} Research sprint: a gauge for the last token
