@@ -870,10 +870,9 @@ figure.tight_layout()
 # | model | {glue:text}`ch8_agrees_right` | {glue:text}`ch8_agrees_wrong` |
 # | control | {glue:text}`ch8_agrees_right_control` | {glue:text}`ch8_agrees_wrong_control` |
 #
-# **Table 8.2.** *Whose mistake is it?* The nearer the last column is to the one before, the
-# more of the mistakes are made before the map is read: the comparison is sound, and what it
-# compares is not. A last column far *below* one half means the opposite: the words know the
-# truth, and the answer does not ask them.
+# **Table 8.2.** *Whose mistake is it?* Look at the last column. If it is high, then a wrong answer is mostly what the
+# map says: the comparison is sound, and what it compares is not. If it is far *below* one half, the opposite holds: the
+# words know the truth, and the answer does not ask them.
 #
 # We had put the control there for symmetry, and its row surprised us more than the model's.
 # In the control's wrong answers, its words put the two objects the right way round in

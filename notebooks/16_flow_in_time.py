@@ -76,6 +76,10 @@ vlm = MODELS[Path(MODEL).name]
 # for longer. All are held out: training never showed the two objects together, nor let either
 # appear first in that frame, nor at that place.
 #
+# The model is `tiny-video`, trained for this book as `tiny-llava` was, on clips of eight frames. It is of the kind of
+# LLaVA-Video: a vision tower looks at each frame by itself, and the frames' tokens stand in one row, frame after frame, before
+# the question. A twin without temporal IDs does not come with it, so in these chapters the controls have to do more of the work.
+#
 # Each clip is asked two questions about the same two objects, one about time and one about
 # space. So clips are kept only if both have an answer. Every second clip is asked with the two
 # nouns exchanged. Some clips are for **choosing** a block, others for **judging** it.

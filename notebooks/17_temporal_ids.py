@@ -761,7 +761,7 @@ glue("ch17_unasked", f"{100 * unasked:.0f} %")
 # first noun (before/after), bands 95 % over pairs. Right: the length of one frame's step, as a
 # share of the stream. At block {glue:text}`ch17_block` the second noun agrees with the first at
 # {glue:text}`ch17_nouns`: the two have **{glue:text}`ch17_nouns_verdict`** (by the rule "above
-# one half"), and their IDs must be read and written separately if not. One step is
+# one half"; where they have not, IDs of either noun must be read and written apart). One step is
 # {glue:text}`ch17_step` of the stream. At the first noun of the left/right question it is
 # {glue:text}`ch17_unasked` as long.
 #

@@ -835,7 +835,7 @@ if framed is not None:
 # | clips whose belief crosses | {glue:text}`ch18_first_crossed` | {glue:text}`ch18_second_crossed` | {glue:text}`ch18_louder_crossed` |
 # | slope of crossing on frame | {glue:text}`ch18_first_slope` | {glue:text}`ch18_second_slope` | {glue:text}`ch18_louder_slope` |
 # | distance from the other, in frames | {glue:text}`ch18_first_error` | {glue:text}`ch18_second_error` | {glue:text}`ch18_louder_error` |
-# | what a true frame counts, by a frame of the ID | {glue:text}`ch18_first_own` | {glue:text}`ch18_second_own` | {glue:text}`ch18_louder_own` |
+# | weight of the true frame, where the ID's frame weighs 1 | {glue:text}`ch18_first_own` | {glue:text}`ch18_second_own` | {glue:text}`ch18_louder_own` |
 # | width of the sigmoid, in frames | {glue:text}`ch18_first_width` | {glue:text}`ch18_second_width` | {glue:text}`ch18_louder_width` |
 # | R2 within clips: a step | {glue:text}`ch18_first_step` | {glue:text}`ch18_second_step` | {glue:text}`ch18_louder_step` |
 # | ... the sigmoid | {glue:text}`ch18_first_bend` | {glue:text}`ch18_second_bend` | {glue:text}`ch18_louder_bend` |
