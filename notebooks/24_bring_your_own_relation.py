@@ -208,7 +208,7 @@ TEMPLATE = {"inside": trials.TEMPLATES["inside"],
 # the first half again but new pictures, is for choosing where to edit.
 
 # %%
-MAKE, CHOOSE, JUDGE = (8, 4, 6) if SMALL else (64, 24, 48)
+MAKE, CHOOSE, JUDGE = (8, 4, 6) if SMALL else (64, 24, 250)
 half = np.random.default_rng(SEED).permutation(OBJECTS)
 POOLS = {"make": half[:16], "choose": half[:16], "judge": half[16:]}
 
