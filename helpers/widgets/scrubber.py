@@ -26,7 +26,7 @@ from helpers.widgets.kept import KeptRun, check_block, check_word, probabilities
 from helpers.widgets.pages import states
 
 #: Passes that are kept: one for each film that was looked at lately.
-_KEPT = 16
+_KEPT = 8
 
 
 @dataclass(frozen=True)
