@@ -130,7 +130,7 @@ glue("no_answer", f"{100 * no_lr.estimate:.0f} %")
 glue("no_answer_ab", f"{100 * no_ab.estimate:.0f} %")
 
 # %% [markdown]
-# **Figure 1. All {glue:text}`per_pair` pictures of one pair.** Down: the frog's cell, column by column
+# **Figure 2.1. All {glue:text}`per_pair` pictures of one pair.** Down: the frog's cell, column by column
 # and from top to bottom in each. Across: the camel's. White: both would be in one cell. Blue: the frog is
 # left of the camel. Orange: right of it. Grey: neither, since they share a column. With 90 ordered pairs and
 # four sizes the whole set has {glue:text}`all_pictures` pictures.
@@ -183,7 +183,7 @@ plots.show_scenes(pictures, [name for name in kinds for _ in range(4)])
 plt.show()
 
 # %% [markdown]
-# **Figure 2. Grid, clutter, perspective.** *Grid*: as in the paper. Clean, cheap, and good for extracting spatial IDs ({doc}`chapter 4 <04_finding_spatial_ids>`), because every cell is visited by every object. *Clutter*: three to six objects anywhere, on any background. With
+# **Figure 2.2. Grid, clutter, perspective.** *Grid*: as in the paper. Clean, cheap, and good for extracting spatial IDs ({doc}`chapter 4 <04_finding_spatial_ids>`), because every cell is visited by every object. *Clutter*: three to six objects anywhere, on any background. With
 # only two objects, a model that has read "frog" knows that the other one is the camel, and need not
 # wait for its word. With five it must wait. *Perspective*: nearer is lower and larger, and shadows show what
 # hovers.
@@ -283,7 +283,7 @@ glue("one_column", f"{100 * np.maximum(shares, 1 - shares).mean():.0f} %")
 glue("column_zero", f"{100 * shares[0]:.0f} %")
 
 # %% [markdown]
-# **Figure 3. One object already tells.** In column 0 the frog is never right of anything, so the answer is Left in
+# **Figure 2.3. One object already tells.** In column 0 the frog is never right of anything, so the answer is Left in
 # {glue:text}`column_zero` of the cases. A cheat that looks up the first noun's column, and never finds the
 # second object at all, gets {glue:text}`one_column` right. Clutter is no better. Dotted: what balance would look like.
 #
@@ -340,7 +340,7 @@ draw_by_column({"the paper's grid": sets["the paper's grid"], "balanced": even})
 plt.show()
 
 # %% [markdown]
-# **Figure 4. What balance buys, and what it cannot.** Orange: the balanced set. On the first noun's side the
+# **Figure 2.4. What balance buys, and what it cannot.** Orange: the balanced set. On the first noun's side the
 # line is flat at one half. On the second noun's side the confound is not gone. It has moved, and
 # it is steeper at the edges than before. That is the theorem at work: balance for both does not exist.
 #
@@ -409,7 +409,7 @@ def draw_shift(shift):
 plots.slider(draw_shift, shifts, label="percent of the width")
 
 # %% [markdown]
-# **Figure 5. Shift the scene. Move the slider.** The frog stays left of the camel all the way. A model
+# **Figure 2.5. Shift the scene. Move the slider.** The frog stays left of the camel all the way. A model
 # that compares the two objects keeps its bars where they are; one that looks at absolute places lets them slide.
 #
 # Now with numbers: two objects in neighbouring columns, the first noun's object in each column in turn, its partner to
@@ -504,19 +504,19 @@ for name, table in shift_tables.items():
     if slope.high < -little:
         direction = "falls as an absolute cue would make it"
     if slope.low > little:
-        direction = "rises, against the cue of figure 3"
+        direction = "rises, against the cue of Figure 2.3"
     glue(f"slope_{tag}", direction)
 pd.DataFrame(effects)
 
 # %% [markdown]
-# **Figure 6. The shifted-scene test.** Grey panels: two models that we made up. One only compares the objects, one
-# sees the first object alone. White panels: the real ones, with 95 % intervals over samples. **Table 1** puts
+# **Figure 2.6. The shifted-scene test.** Grey panels: two models that we made up. One only compares the objects, one
+# sees the first object alone. White panels: the real ones, with 95 % intervals over samples. **Table 2.1** puts
 # them in numbers: how the belief in "Left" changes when the partner changes sides while the first object
 # stays, and when the whole scene moves by one column while the relation stays.
 #
 # For the first model the relation moves the {term}`belief` by {glue:text}`relation_model` nats and one column of place by
 # {glue:text}`place_model`: the line {glue:text}`slope_model`. For the second it is {glue:text}`relation_control` and
-# {glue:text}`place_control`: its line {glue:text}`slope_control`. Figure 3 says that absolute place is honest
+# {glue:text}`place_control`: its line {glue:text}`slope_control`. Figure 2.3 says that absolute place is honest
 # evidence in the pictures a model grew up on, so a falling slope beside a large effect of the relation
 # would be no scandal. But you have to *know* its size before you call some vector "column 0".
 #
@@ -540,7 +540,7 @@ for name, one in changed.items():
                            (questions.left_right, questions.above_below)))  # fmt: skip
 
 # %% [markdown]
-# **Figure 7. One thing at a time.** `mirror` moves the objects to the other side and does *not* flip them: a
+# **Figure 2.7. One thing at a time.** `mirror` moves the objects to the other side and does *not* flip them: a
 # camel that looks the other way would differ in *what*, too. Left and right change places, above and below do not, and
 # with `axis="row"` it is the other way round. `recolor` turns the hue of every object: each patch with an object in it
 # changes, and no answer does.
@@ -595,7 +595,7 @@ full = first_model.loc[120]
 glue("stays_default", percent(stats.Interval(*full[["estimate", "low", "high", "n"]])))
 
 # %% [markdown]
-# **Figure 8. Does the belief follow the picture?** Left: each dot is a scene with its left/right question, mirrored against
+# **Figure 2.8. Does the belief follow the picture?** Left: each dot is a scene with its left/right question, mirrored against
 # original; a perfect mirror lies on the line. The sign turns in {glue:text}`flips_model` of the scenes for the first
 # model and {glue:text}`flips_control` for the second. Right: how often the belief keeps its sign when the colours
 # turn. For the first model it does in nine of ten scenes or more {glue:text}`mild`. At 120 degrees it does in
@@ -665,7 +665,7 @@ strange = [cell_of(o.x, o.y) in held_out_cells(o.name) for s in new for o in s.o
 print(f"objects of held-out scenes in places never shown: {np.mean(strange):.0%}")
 
 # %% [markdown]
-# **Figure 9. What the models never saw.** Left: orange where a pair of objects never shared a picture in
+# **Figure 2.9. What the models never saw.** Left: orange where a pair of objects never shared a picture in
 # training. Right: for six objects, the cells in which training never put them. A held-out question is about a
 # held-out pair, *both* in held-out places. The cell above does not trust the figure: it counts.
 #
@@ -759,7 +759,7 @@ def leak_check(train, tests):
 
 # %% [markdown]
 # Four tests. *Like training*: fresh pictures of the kind the baseline was trained on. *New pairs*: objects that never
-# shared a picture, each in places where it has been. *New pairs and places*: the book's held-out pictures (figure 9).
+# shared a picture, each in places where it has been. *New pairs and places*: the book's held-out pictures (Figure 2.9).
 # *The same, with mirrors*: each of these, and its mirror image as well.
 #
 # A "×" stands for all products of the one with the other. So a baseline that only adds up its inputs, each with a weight,
@@ -891,7 +891,7 @@ for tag, test in zip(("fresh", "pairs", "held", "mirror"), TEST_COLORS, strict=T
 glue("there_cw", percent(score("colours × words", "like training", "is there a ...?")))
 
 # %% [markdown]
-# **Figure 10. What the dumb can do.** Share of right answers with 95 % Wilson intervals {cite}`wilson1927probable`; chance is dotted. With mirrors, every
+# **Figure 2.10. What the dumb can do.** Share of right answers with 95 % Wilson intervals {cite}`wilson1927probable`; chance is dotted. With mirrors, every
 # picture counts twice, so read those intervals as a little too narrow.
 #
 # Go through it row by row.
@@ -902,7 +902,7 @@ glue("there_cw", percent(score("colours × words", "like training", "is there a 
 # {glue:text}`there_cw`.
 #
 # *Words* on left/right: {glue:text}`words_fresh` on fresh pictures ({glue:text}`words_fresh_verdict`) and {glue:text}`words_held` in new
-# places ({glue:text}`words_held_verdict`). This is the leak of figure 9, and it is ours. If cells on the left are forbidden to the
+# places ({glue:text}`words_held_verdict`). This is the leak of Figure 2.9, and it is ours. If cells on the left are forbidden to the
 # frog in training, then in training the frog is more often on the right; and the held-out pictures use exactly the
 # forbidden cells. A model that guesses from the noun is a little better than chance
 # on the first and much *worse* on the second. Below chance is information, too. We found this because we
@@ -922,7 +922,7 @@ glue("there_cw", percent(score("colours × words", "like training", "is there a 
 # That is a gift. It tells us what held-out places are for: a model that answers well there cannot be
 # a table of places for each object. What it is instead, no accuracy will tell. For that we have to look inside.
 #
-# One more look at the first column of figure 10. *Like training* means fresh pictures: another seed. But are they?
+# One more look at the first column of Figure 2.10. *Like training* means fresh pictures: another seed. But are they?
 #
 # ````{exercise} Fresh pictures?
 # :label: ch2-repeats
@@ -1151,7 +1151,7 @@ if len(vlms) == 1:  # the text speaks of two models; say so where there is one
         glue(name, "(no second model)")
 
 # %% [markdown]
-# **Figure 11. Right answers, by question and kind of scene.** Triangles: the two orders of the nouns (▷ the one, ◁ the other).
+# **Figure 2.11. Right answers, by question and kind of scene.** Triangles: the two orders of the nouns (▷ the one, ◁ the other).
 # Circles: questions that are asked once, whose written reply must match to the letter. Bars: 95 % Wilson intervals. Dotted: one
 # half, which is chance wherever there are two answers.
 #
@@ -1170,7 +1170,7 @@ if len(vlms) == 1:  # the text speaks of two models; say so where there is one
 #
 # ## A split without a leak
 #
-# The split of figure 9 leaks through the nouns, and mirrors mended that afterwards. Can you hold out places so that
+# The split of Figure 2.9 leaks through the nouns, and mirrors mended that afterwards. Can you hold out places so that
 # nothing needs mending?
 #
 # ````{exercise} Research sprint: hold out places and leak nothing
@@ -1226,7 +1226,7 @@ def words_alone(train, test):
 
 mine = [ask_left_right(draw_split(*how)) for how in ((False, N_TRAIN), (True, N_TEST))]
 ours = ask_left_right(seen), ask_left_right(held)
-print("figure 9's split, words on held-out places:", percent(words_alone(*ours)))
+print("Figure 2.9's split, words on held-out places:", percent(words_alone(*ours)))
 print("half turns, words on held-out places:      ", percent(words_alone(*mine)))
 # The price: a mirrored picture is no longer in held-out places. Four cells (a cell, its two mirror
 # images and the opposite one) would keep mirrors, and leave each object twelve cells to learn from.
@@ -1251,7 +1251,7 @@ ch02.check_split(held_out)
 #
 # ## Open question: a research sprint
 #
-# The shipped models grew up with the leaky split of figure 9, on far more pictures than the *words* baseline. Have they learned the leak? A model can be right nearly always and still lean as the nouns say where the picture says
+# The shipped models grew up with the leaky split of Figure 2.9, on far more pictures than the *words* baseline. Have they learned the leak? A model can be right nearly always and still lean as the nouns say where the picture says
 # nothing. Take an afternoon: ask about pictures in which the question has no fair answer (one column, or no objects
 # at all), and compare the lean with what the nouns predicted in training. Which control tells a leak that was learned
 # from a liking for some words?
