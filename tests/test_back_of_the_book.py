@@ -14,7 +14,7 @@ pytest.importorskip("pybtex", reason="needs the 'book' extra")
 
 from pybtex.database import parse_file
 
-from tools import figure_index
+from tools import api_docs, figure_index
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "book"
@@ -36,6 +36,14 @@ def test_every_module_is_in_the_reference_once():
     assert modules - {""} <= set(listed)
 
 
+def test_defaults_in_the_reference_are_python():
+    told = "(a=<function mean at 0x7f01>, b=<function <lambda> at 0x7f>, c=<factory>, d='x')"
+    assert api_docs.readable_defaults(None, "", "", None, None, told, "int") == (
+        "(a=mean, b=..., c=..., d='x')",
+        "int",
+    )
+
+
 def test_terms_are_in_order_and_every_chapter_links_to_some():
     glossary = (BOOK / "glossary.md").read_text(encoding="utf-8")
     terms = re.findall(r"^(\S.*)\n  ", glossary.split("```{glossary}\n")[1], re.MULTILINE)
@@ -46,7 +54,7 @@ def test_terms_are_in_order_and_every_chapter_links_to_some():
 
 def test_every_chapter_says_what_follows():
     for path in CHAPTERS:
-        last = path.read_text(encoding="utf-8").rstrip().splitlines()[-1]
+        last = path.read_text(encoding="utf-8").split("\n#\n")[-1]
         assert last.startswith("# **What follows.** "), path.stem
 
 

@@ -1,5 +1,6 @@
 """What Sphinx needs besides its own extensions to make the API reference from docstrings."""
 
+import re
 from typing import Any
 
 
@@ -21,7 +22,27 @@ def keep_colons(
         lines.insert(0, "\\ ")
 
 
+def readable_defaults(
+    app: Any,
+    what: str,
+    name: str,
+    member: object,
+    options: Any,
+    signature: str | None,
+    returns: Any,
+) -> tuple[str | None, Any]:
+    """Defaults as one would write them: no address, and nothing that is no Python.
+
+    Sphinx reads a signature as Python, one argument a line; what it cannot read it leaves as it is.
+    """
+    if signature:
+        signature = re.sub(r"<function (\w+) at \w+>", r"\1", signature)
+        signature = re.sub(r"<function <lambda> at \w+>|<[^<>]+>", "...", signature)
+    return signature, returns
+
+
 def setup(app: Any) -> dict[str, bool]:
     app.connect("autodoc-skip-member", skip_tuple_fields)
+    app.connect("autodoc-process-signature", readable_defaults)
     app.connect("autodoc-process-docstring", keep_colons, priority=400)  # napoleon comes at 500
     return {"parallel_read_safe": True}
