@@ -15,7 +15,8 @@
 # # Steerable means capable?
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/13_steerable_and_capable.ipynb)
-# · about 35 minutes to read, another 60 for the exercises, two to run · runs without a GPU
+# · about 35 minutes to read, another 95 for the exercises, two to run
+# · runs without a GPU · builds on Chapters [6](06_steering_beliefs.ipynb) and [9](09_swapping_beliefs.ipynb)
 #
 # The paper's Figure 9 has a point for each of eleven models: how easily {term}`spatial IDs <spatial ID>` steer it, and
 # how often it is right. The points rise together {cite}`kang2026linear`. That would be good news.
@@ -150,7 +151,8 @@ figure.tight_layout()
 
 # %% [markdown]
 # **Figure 13.1.** *Eleven invented models, without any relation,* drawn three ways. Dots: a typical
-# set of eleven. Numbers: rank correlation, median and the range of 95 % of the sets.
+# set of eleven. Numbers: rank correlation (1 if both numbers put the models in the same order, -1 if in the opposite one),
+# median and the range of 95 % of the sets.
 #
 # | invented, no relation | edits are aimed | edits break the model |
 # |---|---|---|

@@ -15,13 +15,14 @@
 # # The bug museum
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/15_bug_museum.ipynb)
-# · about 60 minutes to read, another hour for the exercises, one or two to run · runs
-# without a GPU
+# · about 60 minutes to read, another 95 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [3](03_where_does_it_flow.ipynb), [4](04_finding_spatial_ids.ipynb), [5](05_their_geometry.ipynb) and [6](06_steering_beliefs.ipynb)
 #
 # Nobody publishes a figure that looks wrong. So the bugs that reach print are those that make
 # figures look fine: axes that are a little short, words that are one token off, a control that
 # is a little too weak. We read and ran the code that was released with the paper, and listed
-# what would change its reading. Here are sixteen exhibits from that list, each built again in
+# what would change its reading. Here are sixteen exhibits from that list, each with its number there
+# ({doc}`the ledger <../book/ledger>` uses the same numbers), built again in
 # miniature, out of our own parts, and let loose on a model whose mechanism you know by now.
 #
 # **How far does each bug move the number?** For some, not far. That is worth knowing as well.
