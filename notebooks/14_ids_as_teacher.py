@@ -15,7 +15,8 @@
 # # IDs as a teacher
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/14_ids_as_teacher.ipynb)
-# · about 45 minutes to read and do, six to run · runs without a GPU
+# · about 35 minutes to read, another 75 for the exercises, six to run
+# · runs without a GPU · builds on Chapters [4](04_finding_spatial_ids.ipynb) and [6](06_steering_beliefs.ipynb)
 #
 # So far you have read IDs and written IDs. Now hand them to a teacher. You know where the frog
 # is, for you put it there. So you know which vector should stand at the word "frog". Tell the
@@ -321,8 +322,9 @@ for pupil, key in KEY.items():
 #
 # The rule: where the map is right more often than the model, by more than five points with the
 # whole interval, the fault is in the reading. Then a loss that improves the map polishes
-# what is good already. Where both are wrong alike, the fault is in the seeing, and the loss
-# aims at it. Write down now what you expect for each pupil.
+# what is good already. Otherwise the rule says that the fault is in the seeing, and the loss
+# aims at it. (The rule has two words only. A model that is right more often than its map gets part of
+# its answer by another way, and is called "the seeing" all the same.) Write down now what you expect for each pupil.
 #
 # ## The lesson
 #
@@ -481,9 +483,10 @@ glue("ch14_test_count", COUNT["test"])
 #
 # Difficulty ●●○ · importance ●●● · 20 minutes
 #
-# Write `over_both(table)`: given `[seeds, scenes]`, one number for each seed and scene, return
-# the two ends of a 95 % bootstrap interval of the mean. Every seed was tested on the same
-# scenes. What must be drawn again as a whole?
+# Write `over_both(table)`: given an array `[seeds, scenes]`, one number for each seed and scene,
+# return `stats.Interval(estimate, low, high, n)`: the mean, the two ends of its 95 % bootstrap
+# interval, and the number of scenes. Every seed was tested on the same scenes. What must be drawn
+# again as a whole?
 # ````
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
@@ -692,6 +695,11 @@ for pupil, key in KEY.items():
 # {glue:text}`ch14_gain_map_eyes`. Mind which comparison you quote. "True beats shuffled" is the
 # easy one. It is met as soon as the lie does harm. "True beats nothing" is the claim.
 #
+# One rival is left, and no arm here rules it out. The ID loss tells the pupil *where things are*, which
+# the answers tell only in part. Any loss that did so (a plain probe that must say row and column, say)
+# might help as much. So a gain shows that labels of places help when they are given as IDs. Whether
+# they help *because* they are given as IDs, only an arm with such a loss could tell.
+#
 # ## What became of the map?
 #
 # The lesson asked for a better map, not for better answers. Did it get one? Read the nouns of
@@ -840,7 +848,8 @@ ch14.check_turned(turned)
 #   {glue:text}`ch14_map_at_first` right when the beginner itself answered
 #   {glue:text}`ch14_right_at_first`: {glue:text}`ch14_fault`. The near-sighted:
 #   {glue:text}`ch14_map_at_first_eyes` and {glue:text}`ch14_right_at_first_eyes`:
-#   {glue:text}`ch14_fault_eyes`. A loss on the map can only repair the map.
+#   {glue:text}`ch14_fault_eyes`. A loss on the map is aimed at the map. That it helps where the map is at
+#   fault fits two pupils, who differ in much else: take it as a guess to test.
 #
 # What this cannot say: whether another recipe gives the same. When we took fewer pictures a step
 # to save time, the near-sighted's gain fell to where its interval reached zero, and we put the

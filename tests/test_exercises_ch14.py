@@ -96,14 +96,13 @@ def bootstrap(seeds, scenes):
             rows = rng.integers(len(table), size=len(table)) if seeds else slice(None)
             columns = rng.integers(table.shape[1], size=table.shape[1]) if scenes else slice(None)
             means.append(table[rows][:, columns].mean())
-        return np.quantile(means, [0.025, 0.975])
+        return stats.Interval(table.mean(), *np.quantile(means, [0.025, 0.975]), table.shape[1])
 
     return over_both
 
 
 def cells(table):
-    found = stats.mean(table.ravel())
-    return found.low, found.high
+    return stats.mean(table.ravel())
 
 
 def test_over_both():
@@ -116,8 +115,12 @@ def test_over_both():
         (bootstrap(False, True), "Draw whole seeds again as well"),
         (bootstrap(True, False), "draw whole scenes"),
         (cells, "draw whole scenes"),
-        (lambda table: (table.mean(),), "return the two ends"),
-        (lambda table: np.quantile(table, [0.025, 0.975]), "about .* wide"),
+        (lambda table: np.quantile(table, [0.025, 0.975]), "return a stats.Interval"),
+        (lambda table: cells(table)._replace(estimate=np.median(table)), "mean of the table"),
+        (
+            lambda table: stats.Interval(table.mean(), *np.quantile(table, [0.025, 0.975]), 1),
+            "about .* wide",
+        ),
     ],
 )
 def test_over_both_refuses(wrong, says):

@@ -22,7 +22,9 @@ def check_times_chance(
     row = torch.tensor([0.50, 0.02, 0.02, 0.20, 0.04, 0.02, 0.10, 0.02, 0.02, 0.06])
     patches = [1, 2, 3, 4, 5, 6, 7, 8]
     for keys in ([3, 6], [3], [1, 2, 5], patches):
-        got = float(times_chance(row.clone(), list(keys), list(patches)))
+        got = times_chance(row.clone(), list(keys), list(patches))
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        got = float(got)
         on_keys, on_image = row[keys].sum(), row[patches].sum()
         wanted = float(on_keys / on_image) / (len(keys) / len(patches))
         told = f"keys {keys} of patches {patches}: {wanted:.2f} times chance, you say {got:.2f}. "
@@ -131,7 +133,9 @@ def check_factor_for(factor_for: Callable[[float, float], float]) -> None:
         AssertionError: with what came out and what should have.
     """
     for now, wanted in ((0.99, 0.5), (0.5, 0.25), (0.2, 0.1), (0.9, 0.9), (0.3, 0.0), (0.1, 0.6)):
-        got = float(factor_for(now, wanted))
+        got = factor_for(now, wanted)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        got = float(got)
         share = got * now / (got * now + 1 - now)
         told = (
             f"a share of {now} times your factor {got:.4f} becomes {share:.4f} when the row sums "

@@ -101,7 +101,9 @@ def check_best_step(best_step: Callable[[Sequence[bool]], float]) -> None:
     """
     for length in (1, 4, 7):
         for truth in itertools.product([False, True], repeat=length):
-            got = float(best_step(list(truth)))
+            got = best_step(list(truth))
+            assert got is not None, "the function returns nothing: is a `return` missing?"
+            got = float(got)
             wanted = max(
                 max(share, 1 - share)
                 for cut in range(length + 1)

@@ -19,7 +19,9 @@ def check_exchange_rows(
     for places in (((0.5, 1.0), (2.0, 3.0)), ((3.0, 0.0), (1.0, 0.25))):
         (row, column), (other_row, other_column) = places
         wanted = [(other_row, column), (row, other_column)]
-        got = [tuple(map(float, place)) for place in exchange_rows(places)]
+        got = exchange_rows(places)
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        got = [tuple(map(float, place)) for place in got]
         hint = ""
         if got == [*places[::-1]]:
             hint = ". Whole places were exchanged: that moves the objects sideways, too"
@@ -49,7 +51,9 @@ def check_follows_height(
         "one that believes height in seven scenes of ten": by_height,
     }.items():
         wanted = float(((says == (lower > 0)) & against).sum() / against.sum())
-        got = float(follows_height(says.copy(), lower.copy(), larger.copy()))
+        got = follows_height(says.copy(), lower.copy(), larger.copy())
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        got = float(got)
         hint = ""
         if abs(got - float((says == (lower > 0)).mean())) < 1e-6:
             hint = ". Where both cues say the same, an answer follows either: leave those out"
@@ -121,7 +125,9 @@ def check_size_direction(
         sizes = (1 - tie) * free + tie * places[:, 0] / 3 - 1.5
         states = mean + sizes[:, None] * size_axis + noise
         states = states + places[:, :1] * row_axis + places[:, 1:] * column_axis
-        got = torch.as_tensor(size_direction(states.clone(), sizes.clone(), places.clone()))
+        got = size_direction(states.clone(), sizes.clone(), places.clone())
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        got = torch.as_tensor(got)
         assert got.shape == (width,), f"expected a vector of {width} numbers, got {got.shape}"
         off = float((got - size_axis).norm() / size_axis.norm())
         hint = ""
@@ -163,7 +169,9 @@ def check_true_cosine(true_cosine: Callable[[torch.Tensor, torch.Tensor], float]
             direction + 0.19 * torch.randn(count, width, generator=generator)
             for direction in (one, other)
         ]
-        got = float(true_cosine(*(part.clone() for part in samples)))
+        got = true_cosine(*(part.clone() for part in samples))
+        assert got is not None, "the function returns nothing: is a `return` missing?"
+        got = float(got)
         raw = float(torch.cosine_similarity(samples[0].mean(0), samples[1].mean(0), dim=0))
         halves = [_halves(part) for part in samples]
         short = raw / float(np.sqrt(halves[0] * halves[1]))

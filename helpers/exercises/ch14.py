@@ -1,10 +1,11 @@
 """Checks for the exercises of chapter 14, "IDs as a teacher"."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
+
+from helpers.stats import Interval
 
 #: Names of parameters as real models have them, and whether they are of vision MLPs.
 NAMES = {
@@ -110,8 +111,8 @@ def check_generator_for(generator_for: Callable[[int, int], np.random.Generator]
     print("Correct: a step's questions depend on the seed and the step, and on nothing else.")
 
 
-def check_over_both(over_both: Callable[[np.ndarray], Sequence[float]]) -> None:
-    """Check ``differences [seeds, scenes] -> (low, high)``, a 95 % bootstrap interval.
+def check_over_both(over_both: Callable[[np.ndarray], Interval]) -> None:
+    """Check ``differences [seeds, scenes] -> Interval``, a 95 % bootstrap interval of the mean.
 
     Raises:
         AssertionError: with what came out and what should have.
@@ -126,8 +127,16 @@ def check_over_both(over_both: Callable[[np.ndarray], Sequence[float]]) -> None:
     }
     for what, (table, spread) in cases.items():
         found = over_both(table.copy())
-        assert len(found) >= 2, f"return the two ends, not {found!r}"
-        low, high = _ends(found)
+        assert found is not None, "the function returns nothing: is a `return` missing?"
+        assert isinstance(found, Interval), (
+            f"return a stats.Interval(estimate, low, high, n), not {type(found).__name__}: the "
+            "cells below draw all of it"
+        )
+        assert abs(found.estimate - table.mean()) < 1e-6, (
+            f"{what}: the estimate is the mean of the table, {table.mean():.3f}, not "
+            f"{found.estimate:.3f}"
+        )
+        low, high = found.low, found.high
         assert low <= table.mean() <= high, f"{what}: the mean is not between your ends"
         if spread is None:
             continue
@@ -141,13 +150,6 @@ def check_over_both(over_both: Callable[[np.ndarray], Sequence[float]]) -> None:
             )
         assert 0.7 * wide < high - low < 1.4 * wide, told
     print("Correct: seeds and scenes are drawn again, each as a whole.")
-
-
-def _ends(found: Any) -> tuple[float, float]:
-    """Low and high of a pair, or of an interval."""
-    if hasattr(found, "low"):
-        return float(found.low), float(found.high)
-    return float(found[0]), float(found[1])
 
 
 def check_turned(turned: Callable[[torch.Tensor, torch.Tensor, float], torch.Tensor]) -> None:

@@ -186,7 +186,9 @@ def check_plane_share(plane_share: Callable[[np.ndarray, np.ndarray], float]) ->
     """
     rng = np.random.default_rng(0)
     unrelated = rng.normal(size=(2, 1, 16, 60))
-    got = float(plane_share(unrelated[0].copy(), unrelated[1].copy()))
+    got = plane_share(unrelated[0].copy(), unrelated[1].copy())
+    assert got is not None, "the function returns nothing: is a `return` missing?"
+    got = float(got)
     assert got < 0.1, (
         f"test has nothing to do with train, and you find {got:.2f} of it in train's plane. Were "
         "the axes made from the points that they are judged by? Chance is 2 in 60"
@@ -220,7 +222,9 @@ def check_blur_effect(blur_effect: Callable[[np.ndarray, np.ndarray], float]) ->
     """
     rng = np.random.default_rng(0)
     drops = rng.normal(size=(4000, 5))
-    got = float(blur_effect(drops[:, 0].copy(), drops[:, 1:].copy()))
+    got = blur_effect(drops[:, 0].copy(), drops[:, 1:].copy())
+    assert got is not None, "the function returns nothing: is a `return` missing?"
+    got = float(got)
     assert abs(got) < 0.1, (
         f"here the object is a random box like the others, so the effect is 0; you find {got:.2f}. "
         "The largest (or smallest) of four is no fair opponent of one: take their mean"
