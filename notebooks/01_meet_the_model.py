@@ -15,7 +15,8 @@
 # # Meet the model: from pixels to tokens to an answer
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/01_meet_the_model.ipynb)
-# · 40 minutes to read, 1 minute to run · runs without a GPU
+# · about 40 minutes to read, another 35 for the exercises, one to run
+# · runs without a GPU · builds on no other chapter
 #
 # You show a model a picture with a frog and a camel. You ask which side the frog is on. It says
 # "Left". **What happens between the picture and that word?** This chapter follows the question

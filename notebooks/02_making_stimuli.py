@@ -15,7 +15,8 @@
 # # Making stimuli: pictures that ask one question at a time
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/02_making_stimuli.ipynb)
-# · 40 minutes to read, 1 minute to run · runs without a GPU
+# · about 40 minutes to read, another 45 for the exercises, one to run
+# · runs without a GPU · builds on Chapter [1](01_meet_the_model.ipynb)
 #
 # A model that gets 97 % right may know where the frog is. Or it may know that our frogs tend to be
 # on the left. From outside, you cannot tell; the difference was made when the pictures were.
@@ -307,7 +308,9 @@ glue("column_zero", f"{100 * shares[0]:.0f} %")
 # Write `balanced(pairs)`. For a list of unordered pairs of names, return a list of `(scene, question)`
 # about left and right in which none of these tells the answer: the two nouns, their order, the
 # column of the first noun's object in the 4 x 4 grid. Hint: which columns have neighbours on both sides?
-# `questions.left_right(scene, first, second)` makes the question.
+# `questions.left_right(scene, first, second)` makes the question. A scene is
+# `Scene((Placed(name, x, y, size), ...))`: x runs from 0 to 1 to the right and y down, the middle of column `c` is
+# at `(c + 0.5) / 4`, and 0.2 is a good size.
 # ````
 
 
@@ -990,7 +993,8 @@ glue("repeats_size", percent(stats.proportion(old["but for the size"])))
 # thing gives the answer away: the *size* of the objects (the first noun's is larger), the *order* of the
 # nouns (alphabetical or not), or the *background* (light or dark). Say for each set which. Write
 # `find_leaks(suspicious)`: a dictionary of the sets in, a dictionary from a set's name to `"size"`, `"order"`,
-# `"background"` or `"none"` out. Then think: would your audit have found a leak that nobody listed for you?
+# `"background"` or `"none"` out. `question.objects` are the nouns in their order; `scene.find(name).size` and
+# `scene.background.colors[0]` (red, green and blue, 0 to 255) tell the rest. Then think: would your audit have found a leak that nobody listed for you?
 # ````
 
 # %% mystnb={"image": {"alt": "The first picture of each of the four sets. Above it the set's name, the two nouns of the question, and the answer."}}

@@ -15,7 +15,8 @@
 # # Where does spatial information flow?
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/03_where_does_it_flow.ipynb)
-# · about 50 minutes to read and do, one or two to run · runs without a GPU
+# · about 45 minutes to read, another 30 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [1](01_meet_the_model.ipynb) and [2](02_making_stimuli.ipynb)
 #
 # You show the model a frog on the left. It says "Left". Between the pixels and that word
 # lie a few blocks and about eighty tokens. **At which tokens, and in which blocks, does
@@ -66,7 +67,7 @@ from helpers.training.train import RECIPES
 MODELS = open_models(
     MODEL, CONTROL, chapter="03_where_does_it_flow", small=SMALL, seed=SEED
 )
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 vlm = MODELS[YES]
 
 # %% [markdown]

@@ -15,7 +15,8 @@
 # # Finding spatial IDs
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/04_finding_spatial_ids.ipynb)
-# · about 60 minutes to read and do, one or two to run · runs without a GPU
+# · about 40 minutes to read, another 45 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapter [3](03_where_does_it_flow.ipynb)
 #
 # In the last chapter you found *where* the answer passes through: the {term}`object words <object word>`. Now
 # open one of them. The vector at the word "frog" holds many things: that it is a frog, that
@@ -810,7 +811,8 @@ bare(axes, f"{YES}, {site}")
 #
 # ## Keep them
 #
-# Later chapters use these IDs, so save them. The file is a safetensors file: an array and
+# In work of your own you will want to keep IDs. (The chapters of this book extract theirs anew, so
+# that each of them runs alone.) The file is a safetensors file: an array and
 # a short header that says where it came from, at which sites, from which pairs. No
 # pickle, so opening somebody else's IDs runs nobody else's code.
 

@@ -15,7 +15,8 @@
 # # Their geometry
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/05_their_geometry.ipynb)
-# · about 50 minutes to read and do, one or two to run · runs without a GPU
+# · about 40 minutes to read, another 50 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapter [4](04_finding_spatial_ids.ipynb)
 #
 # Chapter 4 left you with sixteen vectors, one for each cell of a grid: the {term}`spatial IDs <spatial ID>`.
 # Each is a list of numbers without any picture in it. **Do they form a map?** If the
@@ -69,7 +70,7 @@ from helpers.stimuli.sprites import PAPER_OBJECTS
 MODELS = open_models(
     MODEL, CONTROL, chapter="05_their_geometry", small=SMALL, seed=SEED
 )
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 
 # %% [markdown]

@@ -15,7 +15,8 @@
 # # Steering beliefs
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/06_steering_beliefs.ipynb)
-# · about 60 minutes to read and do, one or two to run · runs without a GPU
+# · about 45 minutes to read, another 60 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [4](04_finding_spatial_ids.ipynb) and [5](05_their_geometry.ipynb)
 #
 # You have a map: sixteen vectors, one for each cell, that appear at an object's word. A map
 # can hang on the wall without anybody looking at it. **Do {term}`spatial IDs <spatial ID>` cause the {term}`belief`?**
@@ -89,7 +90,7 @@ from helpers.sweeps import replies
 MODELS = open_models(
     MODEL, CONTROL, chapter="06_steering_beliefs", small=SMALL, seed=SEED
 )
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 
 # %% [markdown]

@@ -15,7 +15,8 @@
 # # Which heads move the ID?
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/07_which_heads.ipynb)
-# · about 60 minutes to read and do, about one to run · runs without a GPU
+# · about 60 minutes to read, another 120 for the exercises, one to run
+# · runs without a GPU · builds on Chapters [4](04_finding_spatial_ids.ipynb) and [6](06_steering_beliefs.ipynb)
 #
 # You know where the place of the frog is at the start: in the patches that show the frog. You
 # know where it is soon after: at the word "frog". Something carried it across. In a transformer
@@ -89,7 +90,7 @@ from helpers.stimuli.sprites import PAPER_OBJECTS
 # %%
 _ = torch.set_grad_enabled(False)
 MODELS = open_models(MODEL, CONTROL, chapter="07_which_heads", small=SMALL, seed=SEED)
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 BRIDGES = {name: to_bridge(vlm) for name, vlm in MODELS.items()}
 HEADS = {
     name: list(itertools.product(range(vlm.n_layers), range(BRIDGES[name].cfg.n_heads)))

@@ -15,8 +15,8 @@
 # # Out of the laboratory: photos
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/08_real_photos.ipynb)
-# · about 45 minutes to read, another hour for the exercises, one or two to run · runs
-# without a GPU
+# · about 45 minutes to read, another 60 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [4](04_finding_spatial_ids.ipynb), [5](05_their_geometry.ipynb) and [6](06_steering_beliefs.ipynb)
 #
 # So far the frog stood in a laboratory: on white, or on a few coloured blobs, in a picture as
 # wide as it is high. Nobody takes such photos. In a photo there is a kitchen behind the dog, a
@@ -85,7 +85,7 @@ from helpers.stimuli.sprites import PAPER_OBJECTS
 
 # %%
 MODELS = open_models(MODEL, CONTROL, chapter="08_real_photos", small=SMALL, seed=SEED)
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 
 # %% [markdown]

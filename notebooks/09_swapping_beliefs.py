@@ -15,8 +15,8 @@
 # # Swapping beliefs
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/09_swapping_beliefs.ipynb)
-# · about 35 minutes to read, another 45 for the exercises, one or two to run · runs without a
-# GPU
+# · about 35 minutes to read, another 70 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [6](06_steering_beliefs.ipynb) and [8](08_real_photos.ipynb)
 #
 # The paper's Figure 2 has one number for each model: the share of {term}`beliefs <belief>` that {term}`spatial IDs <spatial ID>`
 # swap. Its median over models is 64 %. Noise of the same length swaps 29.5 %
@@ -71,7 +71,7 @@ from helpers.stimuli.sampling import sample_scene
 MODELS = open_models(
     MODEL, CONTROL, chapter="09_swapping_beliefs", small=SMALL, seed=SEED
 )
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 KEY = {YES: "", NO: "_control"}
 KINDS = {"left_right": "left/right", "above_below": "above/below"}
 
@@ -81,7 +81,8 @@ KINDS = {"left_right": "left/right", "above_below": "above/below"}
 # - **Choosing scenes**: for the block and the dose, and for nothing else.
 # - **Judging scenes**: half of them two objects on a white grid, half three to six objects on
 #   colourful backgrounds. Pairs and places are held out: training never showed them.
-# - **Photos** in the format of COCO-Spatial, squared, as in {doc}`08_real_photos`. Nothing is
+# - **Photos** in the format of COCO-Spatial, squared, as in {doc}`08_real_photos` (unless you set
+#   `PHOTOS`, they are the ones that the book draws). Nothing is
 #   chosen on them.
 #
 # `helpers.trials` holds what you wrote out in chapters 6 and 8: cases, the belief before any edit, aimed pushes and their
@@ -826,8 +827,12 @@ for short, arm in TWO.items():
 # share by {glue:text}`ch9_step_block_ids` points here. We had expected a minus. But the paper's
 # way averages over *three* blocks, and where fewer than three listen, that costs more than the
 # choice gains. A bad habit need not err in your favour. At the one block, noise has
-# {glue:text}`ch9_one_noise` (the paper: 29.5 %). Where a block listens, it listens to anything
+# {glue:text}`ch9_one_noise`. (The paper's 29.5 % is a mean over three blocks of large models: should the
+# two be near each other, that is no confirmation.) Where a block listens, it may listen to anything
 # that is long enough.
+#
+# And mind the order of the rungs. A step is what one change does *after* those above it. Climb in
+# another order, and the steps have other sizes.
 #
 # The paper's samples were photos. Replay its protocol there as well, at the same three blocks.
 #
@@ -1070,7 +1075,7 @@ ch09.check_survives(survives)
 #   {glue:text}`ch9_ids_valid`.
 # - In photos, with nothing chosen on them: {glue:text}`ch9_ids_photos`, noise
 #   {glue:text}`ch9_noise_photos`.
-# - In the control, which answers as well but does not use {term}`object words <object word>`:
+# - In the control, which answers too, but without its {term}`object words <object word>`:
 #   {glue:text}`ch9_ids_control`.
 # - Under the paper's protocol the same IDs swap {glue:text}`ch9_five_ids`, noise
 #   {glue:text}`ch9_five_noise` (gap {glue:text}`ch9_five_gap`), with valid answers in

@@ -15,7 +15,8 @@
 # # Any place you like
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/10_any_place.ipynb)
-# · about 50 minutes to read and do, one or two to run · runs without a GPU
+# · about 45 minutes to read, another 90 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [6](06_steering_beliefs.ipynb) and [8](08_real_photos.ipynb)
 #
 # In {doc}`06_steering_beliefs` and {doc}`08_real_photos` you swapped {term}`beliefs <belief>`: left became
 # right. A light switch can do that. If an ID is a *coordinate*, it can do more. You can write
@@ -69,7 +70,7 @@ from helpers.stimuli.scenes import Placed
 
 # %%
 MODELS = open_models(MODEL, CONTROL, chapter="10_any_place", small=SMALL, seed=SEED)
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 COLOR = {YES: plots.COLORS["tiny-llava"], NO: plots.COLORS["tiny-llava-direct"]}
 
 # %% [markdown]
@@ -727,7 +728,7 @@ if YES in swept:
     figure.tight_layout()
 
 # %% [markdown]
-# **Figure 10.3.** *The belief crosses where the other object stands.* Left: log-odds of "Left" as
+# **Figure 10.3.** *Does the belief cross where the other object stands?* Left: log-odds of "Left" as
 # the first noun gets the ID of each column; photos in three groups by the column of the
 # *other* object (dashed: its mean). Each photo is in every point of its curve. Middle: a dot
 # for each photo; on the dashed line, the belief crosses exactly at the other object. Right: how
@@ -754,7 +755,8 @@ if YES in swept:
 # forgotten. A weight above zero is a place that still comes in by another way; below zero, an
 # edit that overshoots.
 #
-# A slope says where beliefs cross on average, and R2 how far single photos are off. The dots
+# A slope says where beliefs cross on average, and R2 how far single photos are off. A slope whose
+# interval lies below one says that the crossing follows the other object only in part. The dots
 # scatter. An ID is a mean over pairs of objects in clean grids, and no photo's word has exactly
 # this map ({doc}`08_real_photos` measured how well it can be read there). A coordinate with
 # an error bar, then, and the error bar is {glue:text}`ch10_6b_error` cells long.
@@ -845,9 +847,9 @@ else:
 # {glue:text}`ch10_6c_follow` of beliefs are the ones that "lower is nearer" asks for.
 #
 # Is the row of the random maps above zero? They know no rows. But an object that is low in the
-# picture is mostly near, and its further end is up. A push of any kind blurs a sure "Front", and
-# here blur looks like a slope. You have met this in {doc}`06_steering_beliefs`. A control tells
-# you how much of an effect is blur.
+# picture is mostly near, and its further end is up. A push of any kind may blur a sure "Front", and
+# here blur would look like a slope. You have met this in {doc}`06_steering_beliefs`. A control tells
+# you how much of an effect any push of that length has.
 #
 # Stop before you rejoice. The IDs were read in flat pictures, on white, without any depth. They
 # know rows. If a row moves the answer about depth, the model takes height for depth, or it
@@ -1194,7 +1196,7 @@ ch10.check_outside(outside)
 # - In photos, two objects that exchange their IDs at the best block swap
 #   {glue:text}`ch10_6a_ids` of beliefs ({glue:text}`ch10_6a_random` with a turned map), a shift
 #   of {glue:text}`ch10_6a_ids_change` nats.
-# - The belief crosses where the other object stands: slope {glue:text}`ch10_6b_slope`, R2
+# - Where does the belief cross? Against the place of the other object: slope {glue:text}`ch10_6b_slope`, R2
 #   {glue:text}`ch10_6b_r2`. A cell of the true place counts {glue:text}`ch10_6b_truth` of a cell
 #   of the ID.
 # - Nearness {glue:text}`ch10_6c_verdict`: {glue:text}`ch10_6c_ids` nats per row against

@@ -15,8 +15,8 @@
 # # Depth
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/11_depth.ipynb)
-# · about 40 minutes to read, another hour for the exercises, one or two to run · runs
-# without a GPU
+# · about 40 minutes to read, another 100 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [4](04_finding_spatial_ids.ipynb) and [6](06_steering_beliefs.ipynb)
 #
 # "Is the frog in front of or behind the camel?" You look at the photo and know. But how? What is
 # near is larger. On a floor, what is near is also *lower* in the picture. Mostly the two agree,
@@ -450,8 +450,8 @@ glue("ch11_conflates", conflates(trial) if SEES else "not measured")
 # Does the row axis move depth, by the rule "at least 30 points above random, with the whole
 # interval"? In {glue:text}`ch11_model`: **{glue:text}`ch11_conflates`**.
 #
-# This is the paper's finding for LLaVA-1.5 with two additions. Controls say that it is not any
-# push that does it. And the nearness arm says whether there is a depth *beside* height.
+# A "yes" is the paper's finding for LLaVA-1.5, in a small model and with two additions. Controls tell
+# whether any push would do it. And the nearness arm says whether there is a depth *beside* height.
 #
 # ### Slide an object down
 #
@@ -671,7 +671,9 @@ for short in SHORT:
 # data decide more than the seed. Where one column's range is wide, do not quote one training.
 #
 # Is the conflation a property of the data? We ask for 30 points in both, with the whole
-# interval: **{glue:text}`ch11_verdict_data`**.
+# interval: **{glue:text}`ch11_verdict_data`**. Read a "yes" narrowly. In this architecture, from this
+# start, changing the data is enough to change the mechanism. It does not say that architecture
+# and language play no part, nor what made LLaVA-1.5 as it is.
 #
 # ## One direction or two?
 #

@@ -15,7 +15,8 @@
 # # Why is it wrong?
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/12_why_wrong.ipynb)
-# · about 50 minutes to read and do, one or two to run · runs without a GPU
+# · about 45 minutes to read, another 80 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [6](06_steering_beliefs.ipynb) and [8](08_real_photos.ipynb)
 #
 # A model says that the frog is right of the camel. It is not. **Which part failed?** There are
 # three suspects:
@@ -316,7 +317,9 @@ for short, name in (("", YES), ("_early", EARLY)):
 # Now the paper's Figure 8a: how far are both readings from the truth, where the answer is right
 # and where it is wrong? Compare *within* a set. Pooled over sets, small objects would give both
 # more errors and worse maps, and you would see a gap even if the two had nothing to do with each
-# other.
+# other. A part of that trouble stays *inside* the set of small objects, whose sizes differ as well:
+# the smallest may have both. We have not held size fixed, so a gap there says that errors and bad
+# readings go together, and not that the one makes the other.
 
 # %%
 def mean_of(values):
@@ -439,7 +442,7 @@ ch12.check_blur_effect(blur_effect)
 
 # %% [markdown]
 # Use the set of small objects, in which the model is often right and often wrong. Of each
-# question, blur the object that is named first, and five boxes of the same size that touch
+# question, blur the object that is named first, and other boxes of the same size (`BOXES`) that touch
 # neither named object.
 
 # %%
@@ -732,7 +735,9 @@ for name, cases in TEST.items():
 # Rivals, to see what each gauge is worth: the words' reading alone (the paper's Figure 8a) can
 # only tell "binding" from "reasoning", the patches' alone "encoder" from "reasoning". All three
 # get the same errors. Score each by **balanced accuracy**: the mean over causes of the share
-# named rightly, so that no cause counts more for being easy to plant. Chance is one third.
+# named rightly, so that no cause counts more for being easy to plant. Chance is one third. A gauge
+# with two words for three causes cannot get above two thirds, however sharp it is: what the
+# comparison shows is that each gauge is blind to one cause.
 
 # %%
 def scores(name):
@@ -1012,9 +1017,9 @@ ch12.check_arrives(arrives)
 #   nothing.
 # - A rule on two gauges names {glue:text}`ch12_accuracy_both` of planted causes, balanced (chance
 #   33 %), and {glue:text}`ch12_accuracy_both_early` in the early model. The words alone, as in
-#   the paper's figure: {glue:text}`ch12_accuracy_words`. They cannot tell a blind encoder from a
-#   lost binding.
-# - Errors on small objects are the encoder's in {glue:text}`ch12_encoder_small`. Where nearer is
+#   the paper's figure: {glue:text}`ch12_accuracy_words` (two thirds at most, by construction). They
+#   cannot tell a blind encoder from a lost binding.
+# - Of errors on small objects the rule blames the encoder for {glue:text}`ch12_encoder_small`. Where nearer is
 #   higher, "reasoning" gets {glue:text}`ch12_reasoning_higher`.
 # - A reading can be off and the answer right: on small objects in
 #   {glue:text}`ch12_off_right_small` of right answers. A cause that is as common without the

@@ -565,7 +565,7 @@ figure.legend(*panels[1].get_legend_handles_labels(), ncols=4, fontsize=10,
 # The intervals in Figure 13.2 are over scenes. More scenes would make them small, and would tell
 # you nothing about the *next model*. The claim is about models, so models are what you draw again.
 # Write `spearman_interval(x, y, rounds, seed)`: the rank correlation's 95 % percentile interval,
-# (low, high). What do you do with a draw in which all models are the same one?
+# (low, high). (`rank_correlations` above takes arrays `[rounds, models]` at once.) What do you do with a draw in which all models are the same one?
 # ````
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
@@ -1009,7 +1009,8 @@ figure.tight_layout()
 #
 # The third number is what surprised us. In the first report of these runs, with accuracy at
 # {glue:text}`ch13_map_accuracy`, a straight map already fits the IDs with a held-out $R^2$ of
-# {glue:text}`ch13_map_first`. **The map comes first. What comes later, suddenly, is its use.** That
+# {glue:text}`ch13_map_first`. **The map comes first. What comes later is its use.** (Few runs, and some
+# share a recipe.) That
 # goes for the control, too, which has a map and never uses it. (These runs begin with a vision tower
 # that has been trained, so patches know places, and a noun that looks roughly the right way
 # picks some up. We have no report of an earlier step.) So "steerable" tells you that a map is read.

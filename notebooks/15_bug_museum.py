@@ -80,7 +80,7 @@ from helpers.stimuli.sprites import OBJECTS, PAPER_OBJECTS
 
 # %%
 MODELS = open_models(MODEL, CONTROL, chapter="15_bug_museum", small=SMALL, seed=SEED)
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 VLM = MODELS[YES]
 
 # %% [markdown]

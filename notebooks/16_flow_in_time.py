@@ -15,8 +15,8 @@
 # # Where does time flow?
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/16_flow_in_time.ipynb)
-# · about 45 minutes to read, another 45 for the exercises, one or two to run · runs without a
-# GPU
+# · about 45 minutes to read, another 95 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapter [3](03_where_does_it_flow.ipynb)
 #
 # A frog appears for a moment. Later, a camel. You ask: "Does the frog appear before or after the
 # camel?" A model that watches the {term}`clip` sees a row of frames, cut into tokens, and then the words.
@@ -433,7 +433,7 @@ if len(chosen["time"]) and vlm.dtype == torch.float32 and single:
 # - **noise**: as long, at every token, as the change that the reversed clip makes there; ten
 #   draws for each clip.
 #
-# Mirrored, recoloured and noise should move nothing; other times a little at most, where the two
+# Mirrored and recoloured should move nothing, and noise little: it may blot something out; other times a little at most, where the two
 # come closer together. *Frozen* is a ruler: it takes the knowledge away and puts no other in its
 # place, so the belief should fall to about the middle, which is half of the way. Whatever moves a
 # belief well beyond one half has brought *another* answer, and not just lost the old one.

@@ -15,8 +15,8 @@
 # # Finding temporal IDs
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/17_temporal_ids.ipynb)
-# · about 45 minutes to read, another 50 for the exercises, one or two to run · runs without a
-# GPU
+# · about 45 minutes to read, another 75 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [4](04_finding_spatial_ids.ipynb) and [5](05_their_geometry.ipynb)
 #
 # A frog flashes up in one frame of a {term}`clip`, a camel in another. "Does the frog appear before
 # or after the camel?" In a picture, an {term}`object word` holds a vector that says *where*. **Does an
@@ -103,7 +103,8 @@ show_clip(example, "A frog is there in frame 2, a camel in frame 5; else all is 
 #
 # Let the frog visit all eight frames while the camel is in some other, and read the stream
 # at the last token of each noun, after every block. Where the two are does not change over
-# the frames that you compare. So if the vector changes, the frame did it.
+# the frames that you compare. So if the vector changes, time did it: the frame, or whether it comes
+# before the camel's. (Which of the two? The section on stays asks.)
 
 # %%
 CELLS = list(itertools.product(range(4), repeat=2))

@@ -15,8 +15,8 @@
 # # Steering time
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/18_steering_time.ipynb)
-# · about 40 minutes to read, another 60 for the exercises, one or two to run · runs without a
-# GPU
+# · about 40 minutes to read, another 90 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [6](06_steering_beliefs.ipynb) and [17](17_temporal_ids.ipynb)
 #
 # A frog appears, and later a camel. At the word "frog" there is a vector that says *early*
 # ({doc}`17_temporal_ids`). Take it away, and write *late* in its place. No frame changes.

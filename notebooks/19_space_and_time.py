@@ -15,8 +15,8 @@
 # # Space and time
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/19_space_and_time.ipynb)
-# · about 45 minutes to read, another 60 for the exercises, two or three to run · runs without a
-# GPU
+# · about 45 minutes to read, another 85 for the exercises, two or three to run
+# · runs without a GPU · builds on Chapters [4](04_finding_spatial_ids.ipynb), [17](17_temporal_ids.ipynb) and [18](18_steering_time.ipynb)
 #
 # A video model has vectors that say *where* an object is ({doc}`04_finding_spatial_ids`) and
 # vectors that say *when* it appears ({doc}`17_temporal_ids`). Both stand at the same word. The
@@ -266,7 +266,7 @@ glue("ch19_live", can)
 #
 # Difficulty ●○○ · importance ●●● · 15 minutes
 #
-# Write `overlap(one, other)` for `[k, d]` and `[m, d]`, the rows of which span two subspaces:
+# Write `overlap(one, other)` for tensors `[k, d]` and `[m, d]`, the rows of which span two subspaces:
 # the mean squared cosine of their principal angles. `scipy.linalg.subspace_angles` gives
 # angles; its matrices have vectors as columns. Why is it wrong to take the mean of the squared
 # cosines of all pairs of rows?
@@ -951,8 +951,8 @@ glue("ch19_can_ask", can_ask if slope["no moment"] > 0.3 else nothing)
 #
 # Write `motion(states, backwards, paths)`: states of clips `[clips, d]`, of the same clips reversed
 # `[clips, d]`, and the paths `[clips, frames]` of the former. Return the mean vector `[d]` that
-# movement to the right adds to the state that a clip shares with its reverse. Mind the clips that
-# go left.
+# movement to the right adds to the state that a clip shares with its reverse. (States are tensors,
+# paths a NumPy array.) Mind the clips that go left.
 # ````
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
@@ -1209,8 +1209,8 @@ else:
 # Difficulty ●●● · importance ●●○ · 30 minutes for the function, an afternoon for the sprint
 #
 # If a word knows that something moves right, does it know that it moves *faster and faster*? Write
-# `derivatives(states, paths)` for states `[n, d_model]` and paths `[n, frames]` (columns of the
-# picture, one for each frame). Count time from the middle of the clip. For each path fit
+# `derivatives(states, paths)` for states `[n, d_model]`, a tensor, and paths `[n, frames]`, a NumPy
+# array (columns of the picture, one for each frame). Count time from the middle of the clip. For each path fit
 # $a + b\,t + c\,t^2$; its speed is $b$, its acceleration $2c$, and its place is its mean over
 # frames. Return what one unit of each does to the states, `[3, d_model]`, by *one* regression on
 # the three and a constant.
@@ -1241,8 +1241,8 @@ ch19.check_derivatives(derivatives)
 #   the overlap of two estimates of the same thing. Time and space **{glue:text}`ch19_one_map`**.
 # - Place and time at the word of a flash: **{glue:text}`ch19_adds`**. Blocks
 #   after which the word holds what is asked for: {glue:text}`ch19_fetch`.
-# - Steer one, ask the other: **{glue:text}`ch19_cross_verdict`** (leaks:
-#   {glue:text}`ch19_leaks`).
+# - Steer one, ask the other: **{glue:text}`ch19_cross_verdict`** (leaks, of a tenth of the own effect or
+#   more: {glue:text}`ch19_leaks`; smaller, but not zero: {glue:text}`ch19_small`).
 # - The word of a moving object carries **{glue:text}`ch19_which_place`**; asked for a moment, it
 #   **{glue:text}`ch19_can_ask`**.
 # - The motion vector **{glue:text}`ch19_used`** for "moving to the left or right?", and off the

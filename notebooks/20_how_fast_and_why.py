@@ -15,7 +15,8 @@
 # # How fast, and why
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/20_how_fast_and_why.ipynb)
-# · about 45 minutes to read and do, two to run · runs without a GPU
+# · about 35 minutes to read, another 85 for the exercises, two to run
+# · runs without a GPU · builds on Chapters [1](01_meet_the_model.ipynb) and [6](06_steering_beliefs.ipynb)
 #
 # Causal claims are bought with forward passes. One {term}`belief`, thirty layers, twenty noise seeds,
 # seven doses, five hundred scenes: that is two million edits. The paper's scripts run the whole
@@ -633,6 +634,7 @@ ends.map("{:.3g}".format)
 #
 # Write `suffix_logits(vlm, embeds, start)`: run the embeddings before `start` once, keep their
 # cache, run the rest behind it, and return the logits at the last token, `[batch, vocabulary]`.
+# `behind_prefix` above shows such a cache, and how the model takes it.
 # Hand over the positions of the suffix yourself (`position_ids`). Then let them start at zero:
 # does anything complain?
 # ````

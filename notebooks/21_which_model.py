@@ -15,7 +15,8 @@
 # # Which model, on which GPU, for how long
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/21_which_model.ipynb)
-# · about 15 minutes to read, two hours for the exercises, seconds to run · runs without a GPU
+# · about 15 minutes to read, another 130 for the exercises, seconds to run
+# · runs without a GPU · builds on Chapter [20](20_how_fast_and_why.ipynb)
 #
 # Every chapter runs on any model below: set `MODEL` in its parameters cell to a short name, a
 # hub id or a folder. **Which one fits the machine that you have, and how long will it take?**

@@ -15,8 +15,8 @@
 # # Push it yourself
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/22_playground.ipynb)
-# · about 30 minutes to play, another 45 for the exercises, half a minute to run · runs without a
-# GPU
+# · about 30 minutes to play, another 70 for the exercises, half a minute to run
+# · runs without a GPU · builds on Chapters [6](06_steering_beliefs.ipynb) and [17](17_temporal_ids.ipynb)
 #
 # You have read that a vector at the word "frog" moves the frog in the model's mind. You have seen
 # it in curves, with controls and intervals. You have not had it in your hand. **What happens if
@@ -178,8 +178,8 @@ glue("ch22_never", ", ".join(str(b) for b in needed if b not in turned) or "none
 
 # %% [markdown]
 # Blocks after which a dose of at most three turns this belief: {glue:text}`ch22_turns`. Blocks after
-# which none does: {glue:text}`ch22_never`. In the latter the word lies where you put it, and nobody
-# reads it any more.
+# which none does: {glue:text}`ch22_never`. In the latter the word lies where you put it, and not
+# enough of it is read to turn the belief.
 #
 # ## Layer by patch
 #
@@ -337,8 +337,8 @@ else:
 
 # %% [markdown]
 # The model's belief no longer turns {glue:text}`ch22_settled`. If that is before the frog comes,
-# then it does not compare two times. It has learned that whoever has been seen while the
-# other has not must have come first. In a film that ends there, that is no worse than a guess; in a
+# then in this film it did not compare two times. It may have learned that whoever has been seen while
+# the other has not must have come first. In a film that ends there, that is no worse than a guess; in a
 # film in which the frog never comes, the question has no answer, and the model gives one. What
 # would you have to show it in training to make it wait?
 #

@@ -15,7 +15,8 @@
 # # Bring your own model
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/23_bring_your_own_model.ipynb)
-# · about 50 minutes to read and do, seconds to run · runs without a GPU
+# · about 40 minutes to read, another 85 for the exercises, seconds to run
+# · runs without a GPU · builds on Chapters [1](01_meet_the_model.ipynb) and [20](20_how_fast_and_why.ipynb)
 #
 # Every chapter runs on a dozen families of models. Yours is not among them. **What must the book
 # know about your model?**
@@ -276,7 +277,8 @@ def boxes(rows, columns):
 # picture first, then the tiles row by row. `layout.places` are the positions of all
 # `<IMG_ATOM>` tokens in order, `layout.text` is the prompt as the processor wrote it, and
 # `layout.processor.image_seq_length` is the number of patches in a tile (a square). `grid` is
-# (rows, columns) of *patches* in a view, and `box` the part of the picture that it shows.
+# (rows, columns) of *patches* in a view, and `box` the part of the picture that it shows: one of
+# `boxes(rows, columns)`, and left out where a view shows the whole.
 # ````
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}

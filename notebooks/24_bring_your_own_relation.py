@@ -15,7 +15,8 @@
 # # Bring your own relation
 #
 # [Open in Colab](https://colab.research.google.com/github/where-is-the-frog/where-is-the-frog/blob/main/notebooks/24_bring_your_own_relation.ipynb)
-# · about 60 minutes to read and do, one or two to run · runs without a GPU
+# · about 40 minutes to read, another 80 for the exercises, one or two to run
+# · runs without a GPU · builds on Chapters [4](04_finding_spatial_ids.ipynb), [6](06_steering_beliefs.ipynb) and [10](10_any_place.ipynb)
 #
 # Left and right, above and below, near and far: the book's relations are those of the paper, and every
 # helper knows them. You care about another one: inside, touching, occluding, between. **Does the method find
@@ -84,7 +85,7 @@ from helpers.stimuli.sprites import OBJECTS
 MODELS = open_models(
     MODEL, CONTROL, chapter="24_bring_your_own_relation", small=SMALL, seed=SEED
 )
-YES, NO = MODELS  # the names: of the model, and of the one without spatial IDs
+YES, NO = MODELS  # the names: of the model, and of its control
 
 # %% [markdown]
 # ## Twins
@@ -530,8 +531,8 @@ put("as_yes", None if wide is None else float(wide[name].max()))
 # are {glue:text}`ch24_same` (first noun, other objects), {glue:text}`ch24_in_plane` (in the plane) and
 # {glue:text}`ch24_as_yes` (as Yes).
 #
-# At the first noun you hold a vector that is stable over objects and mostly *outside* of the plane of places. Is it what the
-# model uses?
+# Read off the first noun's two numbers: how stable is the vector over objects, and how much of it lies *outside* of the plane
+# of places? Even a vector that is stable and new need not be what the model uses. Is it?
 #
 # ## Before you push
 #
@@ -791,8 +792,10 @@ for kind in DRAW:
 # **{glue:text}`ch24_inside_verdict`** (gap {glue:text}`ch24_inside_gap`; positive control,
 # {glue:text}`ch24_inside_reached`). A verdict is about {term}`dose` one, the difference that the model itself makes.
 #
-# At the last token the relation's vector does its work, and so does, to a large part, a vector from a question that
-# is not about places at all. What you steer there is mostly the answer.
+# "Not used" is short for "below the bar": read the gap and its interval beside it. And it is about one vector at one word.
+#
+# At the last token compare the relation's vector with the one from a question that is not about places at all. As far as
+# the second does the work of the first, what you steer there is the answer.
 #
 # ## Perhaps you did not push hard enough?
 #
@@ -884,8 +887,9 @@ for arm in ("relation", "place", "random"):
 # behind it, twice the step has carried the frog through the gap and out at the other side. A
 # coordinate can overshoot. A light switch cannot.
 #
-# This is why "between" is no direction at a word. It is something that a later part of the model works
-# out, from three places that the words do carry.
+# So here "between" acts like no single direction at the first noun. What fits is that a later part of the model
+# works it out, from places that words carry. We pushed one mean vector at one word of one small model: a code that bends,
+# or that is spread over several words, we would have missed.
 #
 # ````{exercise} Research sprint: your relation, in other words
 # :label: ch24-steady
@@ -920,8 +924,8 @@ ch24.check_steady(steady)
 # ## Summary
 #
 # - A relation needs **twins**, balanced so that no single place gives it away; a template; two answers
-#   (`trials.add_kind`); and a model that can answer. *Inside* failed the last
-#   ({glue:text}`ch24_right_inside` right), and its arm stopped.
+#   (`trials.add_kind`); and a model that can answer. Right about *inside*: {glue:text}`ch24_right_inside`.
+#   Where that is no better than chance, the arm stops.
 # - A contrast of averages always gives a vector. On held-out objects, the first noun's vector of *between*
 #   puts {glue:text}`ch24_read_first` of twins in order.
 # - At that word it swaps {glue:text}`ch24_between_word_relation` of beliefs; place, at the same word,

@@ -6,7 +6,10 @@ tested in its own file, `test_exercises_chNN.py`.
 """
 
 import ast
+import importlib
+import inspect
 import io
+import pkgutil
 import re
 import tokenize
 from pathlib import Path
@@ -15,7 +18,8 @@ import pytest
 
 pytest.importorskip("papermill", reason="needs the 'book' extra")
 
-from tools import student
+from helpers import exercises as checks
+from tools import student, teaching_page
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
@@ -53,6 +57,17 @@ def test_a_chapter_has_exercises_from_ten_minutes_to_a_sprint(chapter):
     assert sprint, f"{name} has no research sprint among its exercises: {times}"
     told = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert any("## Open question" in text for text in told)
+
+
+def test_the_line_at_the_top_adds_the_exercises_up(chapter):
+    name, notebook, _ = chapter
+    title = notebook.cells[0].source
+    told = re.search(r"another (\d+) for the exercises", title)
+    assert told, f"{name}: its top tells no minutes for the exercises"
+    known = [exercise.minutes for cell in notebook.cells if cell.cell_type == "markdown"
+             for exercise in teaching_page.exercises_in(cell.source, name)]  # fmt: skip
+    assert int(told[1]) == sum(filter(None, known)), name
+    assert "builds on" in title, f"{name}: its top does not say which chapters it needs"
 
 
 def test_a_solution_is_folded_and_says_why(chapter):
@@ -94,6 +109,28 @@ def test_every_check_is_tested_with_a_right_answer_and_two_wrong_ones(name):
         assert len(wrong) < len(naming), f"{check}: no test with a right answer in {path.name}"
         count = sum(map(cases, wrong))
         assert count >= 2, f"{check}: {count} wrong answers in {path.name}, and two are needed"
+
+
+#: Checks of a thing that was made, or of a function to which None is an answer.
+NOT_ASKED = {"check_balanced", "check_leaks"}
+
+
+def lone_checks():
+    """Every check that needs nothing but the reader's function."""
+    for info in pkgutil.iter_modules(checks.__path__, f"{checks.__name__}."):
+        module = importlib.import_module(info.name)
+        for name in checks_in(Path(module.__file__)):
+            check = getattr(module, name)
+            needed = [one for one in inspect.signature(check).parameters.values()
+                      if one.default is one.empty]  # fmt: skip
+            if len(needed) == 1 and not (info.name.endswith("ch02") and name in NOT_ASKED):
+                yield pytest.param(check, id=f"{info.name[-4:]}-{name}")
+
+
+@pytest.mark.parametrize("check", lone_checks())
+def test_a_forgotten_return_is_told_and_no_error_from_inside_the_check(check):
+    with pytest.raises(AssertionError):
+        check(lambda *given, **named: None)
 
 
 def names_in(function):
