@@ -169,7 +169,7 @@ def task_ledger():
 
 def task_book():
     """Build the HTML book from the prose, the executed notebooks and the helpers' docstrings."""
-    tools = ("api_docs", "book", "figure_index", "figures", "ledger_page", "pages", "teaching_page")
+    tools = "api_docs book figure_index figures icons ledger_page pages teaching_page".split()
     return {
         "actions": [[sys.executable, "-m", "tools.book", "build"]],
         "file_dep": [

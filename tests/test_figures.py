@@ -10,7 +10,11 @@ from PIL import Image
 
 pytest.importorskip("papermill", reason="needs the 'book' extra")
 
-from tools import figures, pages
+from fontTools.fontBuilder import FontBuilder
+from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.ttLib import TTFont
+
+from tools import figures, icons, pages
 
 
 def png(color="green", size=(40, 30)) -> bytes:
@@ -103,15 +107,47 @@ def test_a_sliders_stops_say_of_which_figure():
 # ---------------------------------------------------------------- built pages
 
 
+def font_with(path, codes):
+    """A font of squares."""
+    pen = TTGlyphPen(None)
+    pen.moveTo((0, 0))
+    for point in ((0, 500), (500, 500), (500, 0)):
+        pen.lineTo(point)
+    pen.closePath()
+    names = [".notdef", *(f"icon{code:x}" for code in codes)]
+    builder = FontBuilder(1000)
+    builder.setupGlyphOrder(names)
+    builder.setupCharacterMap(dict(zip(codes, names[1:], strict=True)))
+    builder.setupGlyf(dict.fromkeys(names, pen.glyph()))
+    builder.setupHorizontalMetrics(dict.fromkeys(names, (600, 0)))
+    builder.setupHorizontalHeader(ascent=800, descent=-200)
+    builder.setupNameTable({"familyName": "Icons", "styleName": "Regular"})
+    builder.setupOS2()
+    builder.setupPost()
+    path.parent.mkdir(parents=True)
+    builder.save(path)
+
+
 @pytest.fixture
 def built(tmp_path):
     (tmp_path / "_images").mkdir()
-    (tmp_path / "_static" / "scripts").mkdir(parents=True)
+    styles = tmp_path / icons.STYLES
+    styles.parent.mkdir(parents=True)
+    styles.write_text(
+        '@font-face{src:url(../vendor/fontawesome/webfonts/fa.woff2) format("woff2"),'
+        'url(../vendor/fontawesome/webfonts/fa.ttf) format("truetype")}'
+        r'.fa-frog:before{content:"\f52e"}.fa-cog:before,.fa-gear:before{content:"\f013"}'
+        r'.fa-zap:before{content:"\f0e7"}:root{--icon:"\f0f3"}.other:before{content:"→"}'
+    )
+    font_with(tmp_path / icons.FONTS / "fa.ttf", [0xF52E, 0xF013, 0xF0E7, 0xF0F3])
+    (tmp_path / icons.FONTS / "fa.woff2").touch()
+    (tmp_path / "_static" / "scripts").mkdir()
     (tmp_path / "_static" / "scripts" / "fontawesome.js").touch()
     (tmp_path / "_images" / "a.png").write_bytes(png("#123456"))
     uri = f"data:image/png;base64,{base64.b64encode(png('red', (20, 10))).decode()}"
     (tmp_path / "page.html").write_text(
         '<script src="../_static/scripts/fontawesome.js?digest=8"></script>'
+        '<i class="fa-solid fa-frog"></i><i class="fas fa-gear"></i>'
         '<script src="keep.js"></script><script>const THEBE_JS_URL = "https://cdn"; x</script>'
         '<img src="_images/a.png" alt="A"><a href="_images/a.png">large</a>'
         '<img src="_images/a.png" style="width: 50%"><img src="_images/elsewhere.png">'
@@ -127,6 +163,18 @@ def test_pages_lose_what_they_do_not_use(built):
     assert "THEBE" not in text
     assert '<script src="keep.js"></script>' in text
     assert not (built / "_static" / "scripts" / "fontawesome.js").exists()
+
+
+def test_icons_that_no_page_names_are_left_out(built):
+    style = (built / icons.STYLES).read_text()
+    assert ".fa-frog:before" in style
+    assert ".fa-cog:before,.fa-gear:before" in style
+    assert "fa-zap" not in style
+    assert '.other:before{content:"→"}' in style
+    assert "woff2" not in style
+    fonts = list((built / icons.FONTS).iterdir())
+    assert [font.name for font in fonts] == ["fa.ttf"]
+    assert sorted(TTFont(fonts[0]).getBestCmap()) == [0xF013, 0xF0F3, 0xF52E]
 
 
 def test_pictures_become_webp_wherever_they_are_named(built):

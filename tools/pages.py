@@ -15,8 +15,11 @@ from pathlib import Path
 
 from PIL import Image
 
-#: A picture with more colours than this is a photograph, or holds one.
-DRAWING = 10_000
+from tools.icons import keep_used_icons
+
+#: A picture with more colours than this is a photograph, or holds one; a drawing that takes more
+#: bytes than this, to the pixel, is treated like one.
+DRAWING, LARGE = 10_000, 60_000
 #: Scripts that pages do without: icons (the style sheet draws them) and live code (never used).
 UNUSED = re.compile(
     r"\s*<script\b[^>]*\b(?:scripts/fontawesome|sphinx-thebe)\.js[^>]*></script>"
@@ -64,6 +67,7 @@ def finish(pages: Path) -> None:
     for pattern in UNUSED_FILES:
         for path in pages.glob(pattern):
             path.unlink()
+    keep_used_icons(pages)
 
 
 def lighter(text: str, pictures: dict[str, Picture]) -> str:
@@ -103,15 +107,16 @@ def all_as_webp(pictures: Iterable[bytes]) -> list[Picture]:
 
 
 def webp(png: bytes) -> Picture:
-    """A picture as WebP: drawings to the pixel, photographs as the eye sees them."""
+    """A picture as WebP: drawings to the pixel, large ones and photographs as the eye sees them."""
     picture = Image.open(io.BytesIO(png))
     picture = picture.convert("RGBA" if has_clear_parts(picture) else "RGB")
-    buffer = io.BytesIO()
+    exact, near = io.BytesIO(), io.BytesIO()
     if picture.getcolors(DRAWING):
-        picture.save(buffer, "WEBP", lossless=True, quality=20, method=1)
-    else:
-        picture.save(buffer, "WEBP", quality=90, method=3)
-    return Picture(buffer.getvalue(), *picture.size)
+        picture.save(exact, "WEBP", lossless=True, quality=20, method=1)
+        if exact.tell() <= LARGE:
+            return Picture(exact.getvalue(), *picture.size)
+    picture.save(near, "WEBP", quality=90, method=3, use_sharp_yuv=True)
+    return Picture(near.getvalue(), *picture.size)
 
 
 def has_clear_parts(picture: Image.Image) -> bool:
