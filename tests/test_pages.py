@@ -62,8 +62,8 @@ def picture(color: str, alpha: int = 255) -> str:
 GREEN, RED, CLEAR = picture("green"), picture("red"), picture("#0000")
 IMAGE = f'<img src="{GREEN}" alt="A green field without a frog.">'
 SLIDER = (
-    f'<div>{IMAGE}<label>layer <output>0</output> <input type="range" max="3" value="0" '
-    'oninput="this.previousElementSibling.value = this.value;{move}"></label></div>'
+    f'<div>{IMAGE}<output>0</output> <input type="range" aria-label="layer" max="3" value="0" '
+    'oninput="this.previousElementSibling.value = this.value;{move}"></div>'
 )
 MOVE = f"this.closest('div').querySelector('img').src = '{RED}'"
 GOOD = IMAGE + SLIDER.replace("{move}", MOVE).replace("green field", "slider's field")
@@ -115,9 +115,9 @@ BROKEN = {
         '<script src="http://cdn.example/frog.js"></script>',
         "asks another host: http://cdn.example/frog.js",
     ),
-    "a dead slider": (SLIDER.replace("{move}", ""), "slider 'layer 0': moved by a key"),
+    "a dead slider": (SLIDER.replace("{move}", ""), "slider 'layer': moved by a key"),
     "a slider without a name": (
-        SLIDER.replace("{move}", MOVE).replace("label>", "span>"),
+        SLIDER.replace("{move}", MOVE).replace(' aria-label="layer"', ""),
         "label: <input type=",
     ),
     "grey on white": ('<p style="color: #aaa">faint</p>', 'contrast 2.32, rgb(170, 170, 170)'),
