@@ -399,7 +399,8 @@ draw_both(curves)
 # answer is in the image, in any model: the words have not looked yet. In the paper's Figure 4
 # {cite}`kang2026linear` the blue curve of the **object words** stands up in a narrow band
 # of middle layers. In the shipped model they fetch their places as early as they can, in the
-# very first block: it is small, and its patches come aligned with words. A model that has no
+# very first block. (It is small, and its patches come aligned with words; that this is why, we have not
+# tested.) A model that has no
 # such band must have carried the answer in some
 # other way.
 #
