@@ -598,8 +598,8 @@ glue("ch6_gate", "meets" if met else "does not meet")
 # vectors. The model **{glue:text}`ch6_gate`** this bar.
 #
 # For comparison: the paper reports swaps in a median of 64 % over models, against 29.5 % with
-# noise, at a far larger dose (we come to that). An independent replication got 19.3 % for
-# LLaVA-1.5 and 31.3 % for Qwen2.5-VL.
+# noise, at a far larger dose (we come to that). An independent replication, for which we know no
+# reference that you could look up, got 19.3 % for LLaVA-1.5 and 31.3 % for Qwen2.5-VL.
 #
 # Do the IDs cause the belief, by the rule "at least 30 points above random, and beyond
 # indifference on average", both with the whole interval? In the model:
@@ -607,6 +607,10 @@ glue("ch6_gate", "meets" if met else "does not meet")
 # **{glue:text}`ch6_verdict_control`** ({glue:text}`ch6_ids_control` swapped with IDs,
 # {glue:text}`ch6_random_control` with random vectors). Chapter 5 asked what can be read
 # from either. This experiment tells what is used.
+#
+# (Do not take an interval without width, such as [100, 100], at its word. A bootstrap draws the same
+# scenes again, and if all came out alike, so does every draw. With $n$ scenes that all agree, an exception
+# in up to about $3/n$ of all scenes would not have been seen.)
 #
 # All cases count above, right or wrong at the start ({glue:text}`ch6_right` were right). A case
 # that was wrong is pushed away from the truth, where its belief already is. Apart: of the
@@ -1117,7 +1121,7 @@ ch06.check_went(went)
 #   difference between two places; report its ratio to the stream's length as well
 #   ({glue:text}`ch6_ratio` here).
 # - Block and dose were chosen on one set of scenes; all results are from another, with
-#   objects and places that the model never saw.
+#   pairs of objects, and objects at places, that training never showed.
 # - IDs swap {glue:text}`ch6_ids` of beliefs at dose {glue:text}`ch6_dose`, random vectors of
 #   the same length {glue:text}`ch6_random`. Any push blurs a belief; an aimed one takes it
 #   beyond indifference. IDs end at {glue:text}`ch6_ids_after`, shuffled IDs at
