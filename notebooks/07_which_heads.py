@@ -835,7 +835,7 @@ for end, name in (("", YES), ("_control", NO)):
 # | all but the team | {glue:text}`ch7_right_alone` | {glue:text}`ch7_odds_alone` | {glue:text}`ch7_sure_alone` |
 # | all heads | {glue:text}`ch7_right_all` | {glue:text}`ch7_odds_all` | {glue:text}`ch7_sure_all` |
 #
-# Four things to read off. The team's cut costs {glue:text}`ch7_cost` nats of the log-odds, and
+# Four things to read off, in the shipped model. The team's cut costs {glue:text}`ch7_cost` nats of the log-odds, and
 # cutting *all* heads costs hardly more. The same block without the team, and as many random
 # heads, cost next to nothing. With all *other* heads cut, so that no head but the team looks at
 # the image from a noun, the model does as well as ever. And it is the noun's own object that
@@ -843,8 +843,8 @@ for end, name in (("", YES), ("_control", NO)):
 # heads": the model **{glue:text}`ch7_verdict`**. The control
 # **{glue:text}`ch7_verdict_control`** ({glue:text}`ch7_odds_team_control` with the cut,
 # {glue:text}`ch7_odds_plain_control` without), and it is right in
-# {glue:text}`ch7_right_team_control` of questions all the same: its last tokens look at the
-# image themselves.
+# {glue:text}`ch7_right_team_control` of questions all the same: the picture must reach its answer
+# by another way than its nouns. (Its last tokens, by the way it was trained; no cut here tests that.)
 #
 # This agrees with Chapter 3, where the nouns carried the answer from the first block on: what
 # you found there by swapping the words, you now find in the part that fills them.
