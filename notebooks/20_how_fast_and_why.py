@@ -405,7 +405,7 @@ glue("speed_edits", EDITS)
 # alone buys a factor of {glue:text}`speed_prefix`; starting at the edit, sharing the prefix and
 # trimming the last block buy another {glue:text}`speed_resume`. Batches alone buy
 # {glue:text}`speed_batch`: on a CPU a long prompt fills the machine by itself. On a GPU, batches
-# matter more.
+# should matter more; this figure does not show it.
 #
 # ## Where the time goes
 
