@@ -833,10 +833,28 @@ glue("ch5_chance_answer", float(chance["unembedding"]))
 # It is not even one token. The panels on the right take the words of the *answers*, which begin with
 # a capital. But in {doc}`01_meet_the_model` the nouns of the shipped model said "left" and "right" in small
 # letters, the words that follow a noun in its captions ("the frog top left"). Small and capital are
-# different tokens, with different unembeddings. Put `word` in place of `word.title()` in `contrasts` and
-# draw the figure again. For the small letters the shipped model's column axis lies almost along
-# "right" − "left". So the axis does point along words: along those that the noun had to
-# predict, and not along those of the answer.
+# different tokens, with different unembeddings. So ask for the words of captions as well.
+
+# %%
+def spoken(name, axis, low, high):
+    """Cosine of the axis with the unembeddings of two words in small letters."""
+    vlm, block = MODELS[name], layer_of[name]
+    prompt = vlm.prompt(looks["scene"][0].render(), CONTRASTS[axis][2][0].format(*pairs[0]))
+    up, down = (surface_forms(vlm, prompt, word)[0][0] for word in (high, low))
+    words = geometry.unembedding_contrast(vlm, [up], [down])
+    step = getattr(train[name].axes(train[name].sites[block]), axis)
+    return float(geometry.cosine(words, step))
+
+
+for axis, (low, high) in {"column": ("left", "right"), "row": ("top", "bottom")}.items():
+    glue(f"ch5_spoken_{axis}", f"{spoken(YES, axis, low, high):+.2f}")
+    print(f"{high} − {low}, {axis} axis: {spoken(YES, axis, low, high):+.2f}")
+
+# %% [markdown]
+# In the model, "right" − "left" has a cosine of {glue:text}`ch5_spoken_column` with the column axis, and
+# "bottom" − "top" one of {glue:text}`ch5_spoken_row` with the row axis. Set these against the figure. Where they
+# are near one, the axes do point along words: along those that the noun had to predict, and not
+# along those of the answer.
 #
 # Should they align at all? An object word's place is compared with another place by
 # later blocks. Nothing forces the model to keep places in the coordinates of its answers. What it
