@@ -55,7 +55,11 @@ def overflowing(out_a, log_a, out_b, log_b):
     [
         (overflowing, "never take exp of a logarithm"),
         (lambda a, p, b, q: (a + b) / 2, "plain average"),
-        (lambda a, p, b, q: merge(a, q, b, p), "differs from attention over all keys"),
+        (lambda a, p, b, q: merge(a, q, b, p), "by the other's denominator"),
+        (
+            lambda a, p, b, q: (p[..., None] * a + q[..., None] * b) / (p + q)[..., None],
+            "logs are no weights",
+        ),
         (lambda a, p, b, q: torch.cat([a, b], -2), "expected shape"),
         (lambda a, p, b, q: None, "nothing came back"),
     ],

@@ -91,7 +91,10 @@ def check_ids_from_rows(
         "the IDs' mean over frames is not zero: subtract it, or what the word *is* stays in them"
     )
     error = float((got - ids).abs().max())
-    assert error < 1e-3, f"the planted IDs are off by up to {error:.3f}"
+    assert error < 1e-3, (
+        f"the planted IDs are off by up to {error:.3f}. A frame's ID is the mean of its rows, less "
+        "the mean of these means: in the states' own units, and frames in their order"
+    )
     print("Correct: every partner counts, every frame weighs the same, and the sum is zero.")
 
 

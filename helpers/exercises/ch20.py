@@ -67,7 +67,12 @@ def check_merge(merge: Callable[..., torch.Tensor]) -> None:
             "this is the plain average: each part counts by its share of the denominator"
         )
         error = float((got - wanted).abs().max())
-        assert error < 1e-4, f"differs from attention over all keys by {error:.2g}"
+        told = f"differs from attention over all keys by {error:.2g}. "
+        if torch.allclose(got, parts[0] + parts[2] - wanted, atol=1e-4):
+            told += "Each part counts by the other's denominator"
+        else:
+            told += "A part counts by its denominator, over the sum of both; logs are no weights"
+        assert error < 1e-4, told
     print("Correct: the two parts are the whole.")
 
 
