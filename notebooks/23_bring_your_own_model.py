@@ -316,7 +316,8 @@ vlm
 
 # %% [markdown]
 # {glue:text}`ch23_lines` lines. From here on everything in this book runs on an Ovis2: prompts,
-# hooks, IDs, steering, fast passes. It would also run if half of them were wrong.
+# hooks, IDs, steering, fast passes. (On a tiny one, that is, with random weights. This chapter does not
+# load the released ones.) It would also run if half of them were wrong.
 #
 # ## The judge
 #
