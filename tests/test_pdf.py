@@ -51,6 +51,21 @@ def test_of_a_clip_the_middle_frame_is_printed():
     assert colour_of(pdf.still(html)["image/png"]) == (0, 255, 0)
 
 
+def test_a_still_strip_is_printed_rather_than_the_clip_beside_it():
+    strip = f'<img src="{picture("PNG", "blue")}">'
+    html = f'<img src="{picture("WEBP", "red", "lime")}">{strip}{strip}'
+    printed = Image.open(io.BytesIO(base64.b64decode(pdf.still(html)["image/png"])))
+    assert colour_of(pdf.still(html)["image/png"]) == (0, 0, 255)
+    assert printed.width > 8  # two pictures and a gap
+
+
+def test_links_go_to_exercises():
+    text = r"\label{exercise:ch6-hook} \hyperref[\detokenize{notebooks/06:ch6-hook}]{Steer} "
+    other = r"\hyperref[\detokenize{book/notation:sites}]{Sites}"
+    linked = pdf.exercises_linked(text + other)
+    assert r"\hyperref[exercise:ch6-hook]{Steer}" in linked and linked.endswith(other)
+
+
 def test_tables_become_latex():
     html = (
         "<table><thead><tr><th></th><th colspan='2'>swapped</th></tr>"
@@ -58,7 +73,8 @@ def test_tables_become_latex():
         "<tbody><tr><th rowspan='2'>IDs</th><td>31%</td><td>2</td></tr>"
         "<tr><td>3 &amp; 4</td><td>5</td></tr></tbody></table>"
     )
-    lines = pdf.still(html)["text/latex"].splitlines()
+    lines = pdf.still(html)["text/markdown"].splitlines()
+    assert lines[0] == "```{raw} latex" and lines[-1] == "```"
     assert r"\begin{tabular}{lll}" in lines
     rows = [line for line in lines if line.endswith(r"\\")]
     assert rows == [
@@ -92,3 +108,22 @@ def test_an_error_of_latex_is_told_with_its_line(tmp_path):
     page.write_text("\\documentclass{article}\n\\begin{document}\n\\frog\n\\end{document}\n")
     with pytest.raises(PdfError, match=r"book\.tex:3: Undefined control sequence"):
         pdf.run_latex(tmp_path, tmp_path / "log")
+
+
+def test_chapters_have_the_numbers_of_the_book(tmp_path):
+    for page in ("welcome", "how", "ledger"):
+        (tmp_path / f"{page}.md").write_text(f"# {page}\n")
+    for page in ("one", "two"):
+        nbformat.write(nbformat.v4.new_notebook(), tmp_path / f"{page}.ipynb")
+    parts = [
+        {"chapters": [{"file": "how"}]},
+        {"chapters": [{"file": "one"}], "numbered": True},
+        {"chapters": [{"file": "two"}], "numbered": True},
+        {"chapters": [{"file": "ledger"}]},
+    ]
+    pdf.number_chapters(tmp_path, {"root": "welcome", "parts": parts})
+    assert r"\setcounter{secnumdepth}{-1}" in (tmp_path / "welcome.md").read_text()
+    assert r"\setcounter{secnumdepth}{2}" in (tmp_path / "how.md").read_text()
+    assert nbformat.read(tmp_path / "one.ipynb", 4).cells == []
+    assert r"{-1}" in nbformat.read(tmp_path / "two.ipynb", 4).cells[-1].source
+    assert "latex" not in (tmp_path / "ledger.md").read_text()

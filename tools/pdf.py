@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
@@ -36,9 +35,22 @@ PROGRAMS = ("latexmk", "xelatex")
 INSTALL = """To build the PDF, {missing} must be installed. On Debian or Ubuntu:
 
     sudo apt install texlive-xetex texlive-latex-extra texlive-fonts-recommended \\
-        latexmk fonts-freefont-otf
+        latexmk lmodern fonts-freefont-otf
 
 On a Mac: MacTeX. On Windows: MiKTeX, or WSL and the line above."""
+
+
+#: Pages for looking things up, which a screen does better.
+ONLINE = ("book/api", "book/figures")
+#: Signs that not every face of the book's font has, and what is set in their place.
+SIGNS = {sign: sign for sign in "●○✓✗▁"} | {"❌": "✗"}
+PREAMBLE = r"""
+\usepackage{adjustbox}
+\usepackage{newunicodechar}
+\newfontfamily\signs{FreeSerif}[Extension=.otf]
+""" + "\n".join(
+    rf"\newunicodechar{{{sign}}}{{{{\signs {shown}}}}}" for sign, shown in SIGNS.items()
+)
 
 
 class PdfError(Exception):
@@ -66,15 +78,54 @@ def stage(source: Path = SOURCE) -> None:
         "latex_engine": "xelatex",
         "latex_documents": {"targetname": "book.tex", "title": settings["title"]},
     }
-    settings["sphinx"]["config"]["latex_elements"] = {
-        "papersize": "a4paper",
-        "pointsize": "11pt",
-        "preamble": "\\usepackage{adjustbox}\n\\usepackage{multirow}\n",
-        "figure_align": "htbp",
+    settings["sphinx"]["config"] |= {
+        "latex_elements": {"papersize": "a4paper", "pointsize": "11pt", "preamble": PREAMBLE},
+        "latex_show_urls": "no",
+        "latex_use_xindy": False,  # one program less to install
+        "nb_render_markdown_format": "myst",  # so that a table may be given as LaTeX
     }
-    settings["sphinx"]["config"]["latex_show_urls"] = "no"
     text = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
     (source / "_config.yml").write_text(text, encoding="utf-8")
+    contents = yaml.safe_load((source / "_toc.yml").read_text(encoding="utf-8"))
+    for part in contents["parts"]:
+        part["chapters"] = [page for page in part["chapters"] if page["file"] not in ONLINE]
+    text = yaml.safe_dump(contents, allow_unicode=True, sort_keys=False)
+    (source / "_toc.yml").write_text(text, encoding="utf-8")
+    shorten_welcome(source / f"{contents['root']}.md")
+    number_chapters(source, contents)
+
+
+def shorten_welcome(page: Path) -> None:
+    """On paper the table of contents stands where the cards of chapters are."""
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"^## The chapters\n.*?(?=^## )", "", text, flags=re.MULTILINE | re.DOTALL)
+    page.write_text(text.replace(":width: 100%", ":width: 45%"), encoding="utf-8")
+
+
+def number_chapters(source: Path, contents: dict) -> None:
+    """Number the parts that are numbered in the book, so that Chapter 6 is Chapter 6.
+
+    LaTeX is told at the end of the page before the part, since a page begins with its title.
+    """
+    page, numbered = contents["root"], None
+    for part in contents["parts"]:
+        if numbered != part.get("numbered", False):
+            numbered = part.get("numbered", False)
+            append(source / page, rf"\setcounter{{secnumdepth}}{{{2 if numbered else -1}}}")
+        page = part["chapters"][-1]["file"]
+
+
+def append(page: Path, latex: str) -> None:
+    """Add LaTeX to the end of a page, which is a notebook or a Markdown file."""
+    text = f"```{{raw}} latex\n{latex}\n```"
+    notebook = page.with_suffix(".ipynb")
+    if notebook.exists():
+        cells = nbformat.read(notebook, as_version=4)
+        cells.cells.append(nbformat.v4.new_markdown_cell(text))
+        nbformat.write(cells, notebook)
+    else:
+        with page.with_suffix(".md").open("a", encoding="utf-8") as file:
+            file.write(f"\n\n{text}\n")
 
 
 def make_still(notebook: nbformat.NotebookNode) -> None:
@@ -90,30 +141,42 @@ def make_still(notebook: nbformat.NotebookNode) -> None:
 
 
 def still(html: str) -> dict[str, str]:
-    """What to print for an HTML output: its first picture, its tables, or its text."""
+    """What to print for an HTML output: its pictures, its tables, or its text."""
     soup = BeautifulSoup(html, "html.parser")
     for unwanted in soup.select("script, style, label, button, input, select"):
         unwanted.decompose()
-    if picture := next(pictures(soup), None):
-        return {"image/png": picture}
+    if shown := pictures(soup):
+        return {"image/png": side_by_side(shown)}
     if tables := soup.find_all("table"):
-        return {"text/latex": "\n\n".join(map(latex_table, tables))}
+        text = "\n\n".join(map(latex_table, tables))
+        return {"text/markdown": f"```{{raw}} latex\n{text}\n```"}
     return {"text/plain": " ".join(soup.get_text(" ").split())}
 
 
-def pictures(soup: BeautifulSoup) -> Iterator[str]:
-    """Pictures that are shown, as PNG in base64; of a clip, the frame in its middle."""
+def pictures(soup: BeautifulSoup) -> list[Image.Image]:
+    """The pictures that are shown. Those that move only if all do, by the frame in the middle."""
+    found = []
     for image in soup.find_all("img"):
-        address = image.get("src", "")
-        if "display:none" in image.get("style", "").replace(" ", ""):
-            continue
-        if not address.startswith("data:image/") or "svg" in address[:20]:
-            continue
-        picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+        kind, _, data = image.get("src", "").partition(";base64,")
+        hidden = "display:none" in image.get("style", "").replace(" ", "")
+        if kind.startswith("data:image/") and "svg" not in kind and not hidden:
+            found.append(Image.open(io.BytesIO(base64.b64decode(data))))
+    for picture in found:
         picture.seek(getattr(picture, "n_frames", 1) // 2)
-        png = io.BytesIO()
-        picture.convert("RGB").save(png, "PNG")
-        yield base64.b64encode(png.getvalue()).decode()
+    return [picture for picture in found if getattr(picture, "n_frames", 1) == 1] or found
+
+
+def side_by_side(pictures: list[Image.Image], gap: int = 16) -> str:
+    """Pictures in a row, as PNG in base64."""
+    width = sum(picture.width + gap for picture in pictures) - gap
+    row = Image.new("RGB", (width, max(picture.height for picture in pictures)), "white")
+    left = 0
+    for picture in pictures:
+        row.paste(picture.convert("RGB"), (left, 0))
+        left += picture.width + gap
+    png = io.BytesIO()
+    row.save(png, "PNG")
+    return base64.b64encode(png.getvalue()).decode()
 
 
 SPECIAL = {
@@ -181,15 +244,29 @@ def write_latex(source: Path, work: Path, log: Path = LOG) -> Path:
     shutil.rmtree(work, ignore_errors=True)
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(source)]
     command += ["--path-output", str(work), "--builder", "latex", "--keep-going", "--all"]
-    _run(command, log, cwd=source)
+    output = _run(command, log, cwd=source)
     folder = work / "_build" / "latex"
     if not (folder / "book.tex").exists():
-        raise PdfError(f"Jupyter Book wrote no LaTeX. The full log: {log}")
+        told = "\n".join(line for line in output.splitlines() if "rror" in line)
+        raise PdfError(f"Jupyter Book wrote no LaTeX:\n{told}\n\nThe full log: {log}")
+    (folder / "book.tex").write_text(
+        exercises_linked((folder / "book.tex").read_text(encoding="utf-8")), encoding="utf-8"
+    )
     # A font of half a gigabyte, for letters that the book does not have.
     page_class = folder / "jupyterBook.cls"
     text = page_class.read_text(encoding="utf-8")
     page_class.write_text(text.replace("\\RequirePackage{bbm}\n", ""), encoding="utf-8")
     return folder
+
+
+def exercises_linked(text: str) -> str:
+    """LaTeX in which links to exercises go where sphinx-exercise puts their labels."""
+    labels = set(re.findall(r"\\label\{exercise:([\w-]+)\}", text))
+    return re.sub(
+        r"\\hyperref\[\\detokenize\{[^}]*:([\w-]+)\}\]",
+        lambda m: rf"\hyperref[exercise:{m[1]}]" if m[1] in labels else m[0],
+        text,
+    )
 
 
 def run_latex(folder: Path, log: Path = LOG) -> None:
@@ -205,6 +282,7 @@ def run_latex(folder: Path, log: Path = LOG) -> None:
 def _run(command: list[str], log: Path, cwd: Path, append: bool = False) -> str:
     """Run a command; keep what it said in the log, and return it."""
     environment = {**os.environ, "PYDEVD_DISABLE_FILE_VALIDATION": "1", "NO_COLOR": "1"}
+    environment["PYTHONPATH"] = str(ROOT)  # where Sphinx finds `helpers`, and `tools.api_docs`
     done = subprocess.run(
         command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
