@@ -291,7 +291,8 @@ python3 -m venv .venv
 
 Run a notebook from the top. It stops at the first exercise that you have not solved, with a
 `NotImplementedError` that names it. Write the function, run its cell and the check below it, and
-go on. A check is silent about style and clear about mistakes.
+go on. A check is silent about style and clear about mistakes. Past an exercise that you were not
+given, copy its solution from the book: the link stands below it.
 
 To try things out with fewer images, set `SMALL = True` in the notebook's first code cell. The
 solutions, each with its reason, are in the book: {book}
