@@ -592,7 +592,8 @@ ch24.check_shuffled(shuffled)
 #
 # - `"used"` if the vector moves beliefs: the whole interval of the gap is above 0.3;
 # - else `"not there"` if it is not readable: its interval does not lie above one half;
-# - else `"readable, not used"` if the positive control moves beliefs (by the same bar);
+# - else `"readable, not used"` if its gap lies below that bar with the whole interval, and the positive
+#   control moves beliefs (by the same bar);
 # - else `"readable, cannot tell"`.
 # ````
 
@@ -602,8 +603,10 @@ def verdict(readable, gap, reached):
         return "used"
     if readable.low <= 0.5:
         return "not there"
-    # A null at a word where nothing moves anything says nothing about the vector.
-    return "readable, not used" if reached.low > 0.3 else "readable, cannot tell"
+    # A null at a word where nothing moves anything says nothing about the vector. Nor does an
+    # interval that reaches over the bar.
+    quiet = gap.high < 0.3 < reached.low
+    return "readable, not used" if quiet else "readable, cannot tell"
 
 
 # %%

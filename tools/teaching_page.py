@@ -183,7 +183,8 @@ def chapters_table(chapters: Sequence[Chapter]) -> str:
     for chapter in chapters:
         minutes = [e.minutes for e in chapter.exercises if e.minutes is not None]
         longer = sum(e.minutes is None for e in chapter.exercises)
-        told = f"{len(minutes)} in {sum(minutes)} minutes" + (f"; {longer} longer" if longer else "")
+        told = f"{len(minutes)} in {sum(minutes)} minutes"
+        told += f"; {longer} longer" if longer else ""
         lines += [
             f"* - {{doc}}`/notebooks/{chapter.name}`",
             f"  - {chapter.to_read or '–'}",

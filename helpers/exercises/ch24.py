@@ -170,7 +170,7 @@ def check_verdict(verdict: Callable[[Interval, Interval, Interval], str]) -> Non
         ("read; places move some, perhaps", read, low, unsure, "readable, cannot tell"),
         ("not read, and it moves none", chance, low, high, "not there"),
         ("the interval holds one half", touching, low, high, "not there"),
-        ("it moves some, perhaps", read, unsure, high, "readable, not used"),
+        ("it moves some, perhaps", read, unsure, high, "readable, cannot tell"),
         ("not read by us, but it moves beliefs", chance, high, high, "used"),
         ("it moves beliefs, places do not", read, high, low, "used"),
     )
@@ -182,8 +182,8 @@ def check_verdict(verdict: Callable[[Interval, Interval, Interval], str]) -> Non
         told = f"{name}: wanted {wanted!r}, got {got!r}. "
         if wanted == "readable, cannot tell":
             told += (
-                "A null counts only where something else does move beliefs at this word: that is "
-                "what `reached` is for, with its whole interval"
+                "A null counts only where its whole interval lies below the bar, and something else "
+                "does move beliefs at this word: that is what `reached` is for"
             )
         elif wanted == "used":
             told += "What moves beliefs is used, whatever else is true: ask for it first"
