@@ -182,8 +182,8 @@ def check_verdict(verdict: Callable[[Interval, Interval, Interval], str]) -> Non
         told = f"{name}: wanted {wanted!r}, got {got!r}. "
         if wanted == "readable, cannot tell":
             told += (
-                "A null counts only where its whole interval lies below the bar, and something else "
-                "does move beliefs at this word: that is what `reached` is for"
+                "A null counts only where its whole interval lies below the bar, and something "
+                "else does move beliefs at this word: that is what `reached` is for"
             )
         elif wanted == "used":
             told += "What moves beliefs is used, whatever else is true: ask for it first"
