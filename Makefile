@@ -52,8 +52,8 @@ run: venv  ## run one notebook: make run NB=01_meet_the_model
 	@test -n "$(NB)" || { echo 'Say which notebook: make run NB=01_meet_the_model'; exit 2; }
 	@$(DOIT) $(OVERRIDES) notebook:$(NB)
 
-student: venv  ## write _build/student, chapters without solutions (BOOK=ADDRESS links to your copy)
-	@$(PY) -m tools.student write $(if $(BOOK),--book "$(BOOK)")
+student: venv  ## write _build/student, chapters without solutions (only some: EXERCISES="ch6-hook ch6-dose")
+	@$(PY) -m tools.student write $(if $(BOOK),--book "$(BOOK)") $(if $(EXERCISES),--exercises $(EXERCISES))
 
 slides: venv  ## write _build/slides, a deck for each chapter, from the built book
 	@$(DOIT) $(OVERRIDES) slides

@@ -11,7 +11,7 @@ pytest.importorskip("jupytext", reason="needs the 'book' extra")
 
 from helpers.exercises import ch06
 from tools import grading
-from tools.student import exercises_of, read_chapter
+from tools.student import GIVEN, StudentError, exercises_of, read_chapter
 
 CHAPTER = "06_steering_beliefs"
 
@@ -61,3 +61,17 @@ def test_an_nbgrader_source_has_stubs_to_fill_in_and_locked_checks(tmp_path, exe
     [parameters] = [c.source for c in cells if "parameters" in c.metadata.get("tags", [])]
     assert "SMALL = True" in parameters
     assert (folder / "nbgrader_config.py").exists()
+
+
+@pytest.mark.parametrize("grader", [grading.otter, grading.nbgrader])
+def test_only_named_exercises_are_graded_and_the_others_are_given(tmp_path, exercises, grader):
+    folder = grader(CHAPTER, tmp_path, named=["ch6-dose"])
+    [path] = folder.rglob("*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    given = [cell for cell in cells if cell.source.startswith(GIVEN)]
+    assert len(given) == len(exercises) - 1
+    tests = {path.stem for path in folder.rglob("ch6-*.py")}
+    marked = {c.metadata.nbgrader.grade_id for c in cells if "nbgrader" in c.metadata}
+    assert (tests, marked) in [({"ch6-dose"}, set()), (set(), {"ch6-dose", "ch6-dose-check-0"})]
+    with pytest.raises(StudentError, match="Did you mean ch6-dose"):
+        grader(CHAPTER, tmp_path, named=["ch6-dosis"])

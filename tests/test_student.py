@@ -87,6 +87,20 @@ def test_all_else_stays_where_it_was(chapter):
     assert "colab.research.google.com" not in copied.cells[0].source
 
 
+def test_named_exercises_are_stubs_and_all_others_are_given(chapter):
+    """The last alone: the longest way through what is given."""
+    name, notebook, exercises, _ = chapter
+    *given, last = exercises
+    copied, asked = student.student_copy(notebook, name, BOOK, [last.label])
+    assert asked == [last]
+    by_id = {cell.id: cell for cell in copied.cells}
+    source = {e.label: by_id[notebook.cells[e.solution].id].source for e in exercises}
+    assert source.pop(last.label) == student.stub(last)
+    assert source == {
+        e.label: f"{student.GIVEN}\n{notebook.cells[e.solution].source}" for e in given
+    }
+
+
 # ---------------------------------------------------------------- a small chapter
 
 PARTS = {
@@ -122,8 +136,8 @@ def test_a_stub_keeps_signature_and_docstring(tmp_path):
         '    """x and one more.\n\n    Any x."""\n    return helper(x, by)\n\n\n'
         "def helper(x, by):\n    return math.fsum([x, by])"
     )
-    copied, count = copied_chapter(write_chapter(tmp_path, solution=solution))
-    assert count == 1
+    copied, asked = copied_chapter(write_chapter(tmp_path, solution=solution))
+    assert [exercise.label for exercise in asked] == ["ch90-more"]
     (source,) = [cell.source for cell in copied.cells if "NotImplementedError" in cell.source]
     assert source == (
         'def more(x: float, *, by: int=1) -> float:\n    """x and one more.\n\n    Any x."""\n'
@@ -172,6 +186,44 @@ def test_write_makes_a_folder_that_stands_by_itself(tmp_path):
     assert "return x + by" not in text
 
 
+def test_only_chapters_of_named_exercises_are_written_and_the_readme_lists_them(tmp_path):
+    root, folder, target = project(tmp_path / "root"), tmp_path / "chapters", tmp_path / "out"
+    for number in ("91", "92"):
+        changed = {part: text.replace("ch90", f"ch{number}") for part, text in PARTS.items()}
+        second = {
+            "exercise2": changed["exercise"].replace("-more", "-again"),
+            "solution2": changed["solution"].replace("more(", "again("),
+            "check2": changed["check"].replace("(more)", "(again)"),
+        }
+        order = (*tuple(PARTS)[:-1], *second, "end")
+        write_chapter(folder, f"{number}_chapter", order=order, **changed, **second)
+    counts = student.write(target, folder=folder, root=root, named=["ch91-again"])
+    assert counts == {"91_chapter": 1}
+    assert [path.name for path in (target / "notebooks").iterdir()] == ["91_chapter.ipynb"]
+    text = (target / "README.md").read_text()
+    assert "One more (`ch91-again`)" in text and "ch91-more" not in text and "Given" in text
+    cells = nbformat.read(target / "notebooks" / "91_chapter.ipynb", 4).cells
+    assert not any("#ch91-more" in cell.source for cell in cells)  # no link to what is given
+    with pytest.raises(NotImplementedError, match=r"^Exercise ch91-again: "):
+        exec("\n".join(cell.source for cell in cells if cell.cell_type == "code"), {})
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (["ch90-mroe"], "no exercise 'ch90-mroe'. Did you mean ch90-more?"),
+        (["ch90-more", "zzz"], "no exercise 'zzz'. There are: ch90-more."),
+        (["ch90-moor", "ch90-mere"], "(?s)'ch90-mere'.*'ch90-moor'"),
+    ],
+)
+def test_an_unknown_label_is_told_with_the_nearest_and_nothing_is_written(tmp_path, labels, says):
+    root, folder, target = project(tmp_path / "root"), tmp_path / "chapters", tmp_path / "out"
+    write_chapter(folder)
+    with pytest.raises(student.StudentError, match=says):
+        student.write(target, folder=folder, root=root, named=labels)
+    assert not target.exists()
+
+
 # ---------------------------------------------------------------- chapters that will not do
 
 SECOND = PARTS["exercise"].replace("# ```{", "# Text.\n#\n# ```{")
@@ -206,7 +258,21 @@ def test_a_chapter_that_will_not_do_is_named_with_what_to_mend(tmp_path, order, 
 def test_a_local_name_of_another_cell_is_not_the_solutions(tmp_path):
     solution = PARTS["solution"] + "\n\n\nLIMIT = [step for step in (1, 2)]"
     end = "# %%\ndef other(LIMIT):\n    return [step for step in LIMIT]"
-    assert copied_chapter(write_chapter(tmp_path, solution=solution, end=end))[1] == 1
+    assert len(copied_chapter(write_chapter(tmp_path, solution=solution, end=end))[1]) == 1
+
+
+def test_a_solution_that_needs_another_ones_is_refused(tmp_path):
+    """A student may be given the second and not the first."""
+    second = {
+        "exercise2": PARTS["exercise"].replace("-more", "-again"),
+        "solution2": PARTS["solution"].replace("more(x, by=1)", "again(x, by=LIMIT)"),
+        "check2": PARTS["check"].replace("(more)", "(again)"),
+    }
+    solution = PARTS["solution"] + "\n\n\nLIMIT = 1"
+    order = (*tuple(PARTS)[:-1], *second, "end")
+    folder = write_chapter(tmp_path, order=order, solution=solution, **second)
+    with pytest.raises(student.StudentError, match="uses 'LIMIT', which goes with the solution"):
+        copied_chapter(folder)
 
 
 def test_an_error_leaves_the_folder_as_it_was_and_tells_of_every_chapter(tmp_path):
@@ -236,3 +302,11 @@ def test_the_command_says_what_is_wrong(monkeypatch, capsys):
     assert "cell 3: mend it" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         student.main(["wirte"])
+
+
+def test_the_command_takes_labels(monkeypatch):
+    asked = []
+    monkeypatch.setattr(student, "write", lambda **given: asked.append(given) or {})
+    assert student.main(["write", "--exercises", "ch6-hook", "ch6-dose"]) == 0
+    assert student.main(["write"]) == 0
+    assert [given["named"] for given in asked] == [["ch6-hook", "ch6-dose"], ()]

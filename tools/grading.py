@@ -1,23 +1,33 @@
 """Hand a chapter's exercises to otter-grader or to nbgrader.
 
     python -m tools.grading otter 06_steering_beliefs
-    python -m tools.grading nbgrader 06_steering_beliefs
+    python -m tools.grading nbgrader 06_steering_beliefs --exercises ch6-hook ch6-dose
 
 The tests are the chapter's own `check_...` calls. An exercise gives as many points as it has dots
-of difficulty. Both commands write to `_build/grading/`; the page "Grading" of the book tells how
-to go on. The packages otter-grader and nbgrader are not needed to write the files.
+of difficulty. Where exercises are named, only they are graded, and the others' solutions are
+given in the notebook. Both commands write to `_build/grading/`; the page "Grading" of the book
+tells how to go on. The packages otter-grader and nbgrader are not needed to write the files.
 """
 
 import argparse
 import re
 import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import nbformat
 
 from tools.notebooks import ROOT
-from tools.student import Exercise, StudentError, exercises_of, published, read_chapter, stub
+from tools.student import (
+    Exercise,
+    StudentError,
+    exercises_of,
+    published,
+    read_chapter,
+    refuse_unknown,
+    stub,
+)
 from tools.student import student_copy as copy_without_answers
 
 GRADING = ROOT / "_build" / "grading"
@@ -50,24 +60,31 @@ def points_of(exercise: Exercise, notebook: nbformat.NotebookNode) -> int:
     return told.group(1).count("●") if told else 1
 
 
-def student_notebook(name: str) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode]:
-    """The chapter, and a student's copy of it that runs with few images."""
+def student_notebook(
+    name: str, named: Collection[str] = ()
+) -> tuple[nbformat.NotebookNode, nbformat.NotebookNode, list[Exercise]]:
+    """The chapter, a student's copy of it that runs with few images, and what is to be graded.
+
+    Raises:
+        StudentError: if the chapter has no exercise of a name.
+    """
     chapter = read_chapter(name)
-    copied, _ = copy_without_answers(chapter, name, published(ROOT))
+    refuse_unknown(named, [exercise.label for exercise in exercises_of(chapter, name)])
+    copied, asked = copy_without_answers(chapter, name, published(ROOT), named)
     for cell in copied.cells:
         if "parameters" in cell.metadata.get("tags", []):
             cell.source = re.sub(r"^SMALL = False", "SMALL = True", cell.source, flags=re.M)
-    return chapter, copied
+    return chapter, copied, asked
 
 
-def otter(name: str, target: Path = GRADING) -> Path:
-    """Write a student's notebook and a test file for each exercise."""
-    chapter, copied = student_notebook(name)
+def otter(name: str, target: Path = GRADING, named: Collection[str] = ()) -> Path:
+    """Write a student's notebook and a test file for each exercise, or for those named."""
+    chapter, copied, asked = student_notebook(name, named)
     folder = target / "otter" / name
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "tests").mkdir(parents=True)
     nbformat.write(copied, folder / f"{name}.ipynb")
-    for exercise in exercises_of(chapter, name):
+    for exercise in asked:
         test = OTTER_TEST.format(
             title=exercise.title.replace('"', "'"),
             label=exercise.label,
@@ -79,11 +96,11 @@ def otter(name: str, target: Path = GRADING) -> Path:
     return folder
 
 
-def nbgrader(name: str, target: Path = GRADING) -> Path:
+def nbgrader(name: str, target: Path = GRADING, named: Collection[str] = ()) -> Path:
     """Write the source of an assignment: stubs to fill in, and checks that are locked."""
-    chapter, copied = student_notebook(name)
+    chapter, copied, asked = student_notebook(name, named)
     by_id = {cell.id: cell for cell in copied.cells}
-    for exercise in exercises_of(chapter, name):
+    for exercise in asked:
         answer = by_id[chapter.cells[exercise.solution].id]
         marked = re.sub(
             r"^( +)(raise NotImplementedError.*)$",
@@ -123,9 +140,13 @@ def main(argv=None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.grading", description=__doc__)
     parser.add_argument("grader", choices=["otter", "nbgrader"])
     parser.add_argument("chapter", help="the notebook's name without .ipynb")
+    parser.add_argument(
+        "--exercises", metavar="LABEL", nargs="+", default=(), help="which to grade"
+    )
     args = parser.parse_args(argv)
     try:
-        folder = (otter if args.grader == "otter" else nbgrader)(args.chapter)
+        write = otter if args.grader == "otter" else nbgrader
+        folder = write(args.chapter, named=args.exercises)
     except StudentError as error:
         print(f"\n{error}\n", file=sys.stderr)
         return 1

@@ -1,12 +1,15 @@
 """Student notebooks: each chapter with its answers taken out.
 
     python -m tools.student write
+    python -m tools.student write --exercises ch6-hook ch6-dose
     python -m tools.student write --book https://example.org/our-copy
 
 The chapter is the source. In its copy, the solution of an exercise becomes a stub: the same
 signature, and `raise NotImplementedError`. All else stays, the exercises' text and their checks
-too. The copies lie in `_build/student/`, with the package and what is needed to install it, so
-that the folder can be handed out as it is.
+too. Where exercises are named, only theirs become stubs, all other solutions stay and are marked
+as given, and only the chapters of those exercises are written. The copies lie in
+`_build/student/`, with the package and what is needed to install it, so that the folder can be
+handed out as it is.
 
 What a chapter must keep to, so that this works for everybody's exercises:
 
@@ -24,7 +27,9 @@ import json
 import shutil
 import symtable
 import sys
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
@@ -36,6 +41,8 @@ from markdown_it import MarkdownIt
 from tools.notebooks import NOTEBOOKS, ROOT, from_text
 
 STUDENT = ROOT / "_build" / "student"
+#: The first line of a solution that students are given.
+GIVEN = "# Given: this exercise is not among yours, and here is its solution."
 #: What a student needs beside the notebooks.
 TAKEN = ("helpers", "pyproject.toml", "constraints.txt", "LICENSE")
 
@@ -129,18 +136,21 @@ def _exercise(notebook, where, title, label, cell, solution, end) -> Exercise:
         names = ", ".join(function.name for function in functions)
         raise StudentError(f"{where}: its check uses none of the solution's functions ({names}).")
     answer = bound(cells[solution]) - {function.name for function in asked}
-    _refuse_what_would_be_lost(cells, answer, where)
+    _refuse_what_would_be_lost(cells, answer, solution, where)
     return Exercise(label, title, cell, solution, checks, asked)
 
 
-def _refuse_what_would_be_lost(cells, answer: set[str], where: str) -> None:
-    """Raise if other cells use a name that only the answer gives a meaning to."""
+def _refuse_what_would_be_lost(cells, answer: set[str], solution: int, where: str) -> None:
+    """Raise if other cells use a name that only the answer gives a meaning to.
+
+    Other solutions count, too: a student may be given theirs and not this one.
+    """
     if not answer:
         return
-    others = {n: c for n, c in enumerate(cells) if is_code(c) and not is_solution(c)}
-    lost = answer.difference(*map(bound, others.values()))
+    others = {n: c for n, c in enumerate(cells) if is_code(c) and n != solution}
+    lost = answer.difference(*(bound(c) for c in others.values() if not is_solution(c)))
     for number, cell in others.items():
-        if used := sorted(lost & loaded(cell)):
+        if used := sorted(lost & loaded(cell) - bound(cell)):
             raise StudentError(
                 f"{where}: cell {number} uses {used[0]!r}, which goes with the solution. Move it "
                 "to a cell of its own."
@@ -238,34 +248,52 @@ def _stub_of(function: ast.FunctionDef, exercise: Exercise) -> str:
 
 
 def student_copy(
-    notebook: nbformat.NotebookNode, name: str, book: str
-) -> tuple[nbformat.NotebookNode, int]:
-    """A chapter without its answers, and how many exercises it has.
+    notebook: nbformat.NotebookNode, name: str, book: str, named: Collection[str] = ()
+) -> tuple[nbformat.NotebookNode, list[Exercise]]:
+    """A chapter without its answers, and the exercises that are left to solve.
 
     Args:
         notebook: the chapter.
         name: its file's name.
         book: address of the published book, where the solutions are.
+        named: labels of the exercises to solve, of this chapter or others. The solutions of all
+            others stay, marked as given. Without any, all are to be solved.
     """
     page = f"{book.rstrip('/')}/notebooks/{name}.html"
     found = exercises_of(notebook, name)
     by_solution = {exercise.solution: exercise for exercise in found}
+    asked = [exercise for exercise in found if not named or exercise.label in named]
     cells = []
     for number, cell in enumerate(notebook.cells):
         cell = copy.deepcopy(cell)
-        if exercise := by_solution.get(number):
-            cell.source, cell.metadata = stub(exercise), nbformat.from_dict({})
-        elif number == 0:
+        exercise = by_solution.get(number)
+        if number == 0:
             cell.source = _own_badge(cell.source, page)
+        if exercise is None:
+            cells.append(cell)
+            continue
+        cell.metadata = nbformat.from_dict({})
+        cell.source = stub(exercise) if exercise in asked else f"{GIVEN}\n{cell.source}"
         cells.append(cell)
-        if number in by_solution:
+        if exercise in asked:
             link = f"*Solved it, or stuck? [The book has a solution]({page}#{exercise.label}).*"
             cells.append(nbformat.v4.new_markdown_cell(link, id=f"solution-{number}"))
     fresh = copy.deepcopy(notebook)
     fresh.cells = cells
     fresh.metadata.pop("jupytext", None)  # a copy has no twin to be kept in step with
     nbformat.validate(fresh)
-    return fresh, len(found)
+    return fresh, asked
+
+
+def refuse_unknown(named: Iterable[str], known: Collection[str]) -> None:
+    """Raise if a label is none of an exercise. The message names those that are nearest."""
+    troubles = []
+    for label in sorted(set(named) - set(known)):
+        near = get_close_matches(label, known, n=3, cutoff=0.4)
+        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
+        troubles.append(f"There is no exercise {label!r}. {hint}")
+    if troubles:
+        raise StudentError("\n".join(troubles))
 
 
 def _own_badge(opening: str, page: str) -> str:
@@ -291,41 +319,76 @@ python3 -m venv .venv
 
 Run a notebook from the top. It stops at the first exercise that you have not solved, with a
 `NotImplementedError` that names it. Write the function, run its cell and the check below it, and
-go on. A check is silent about style and clear about mistakes. Past an exercise that you were not
-given, copy its solution from the book: the link stands below it.
+go on. A check is silent about style and clear about mistakes.
+
+{exercises}
 
 To try things out with fewer images, set `SMALL = True` in the notebook's first code cell. The
 solutions, each with its reason, are in the book: {book}
 """
 
+#: Where all exercises are to be solved.
+ALL = """Past an exercise that your teacher did not ask for, copy its solution from the book: the
+link stands below it."""
+
+#: Where some are.
+NAMED = """Your exercises:
+
+{listed}
+
+The other exercises of these chapters are solved already, so that the notebooks run: see the cells
+that begin with "Given"."""
+
 
 def write(
-    target: Path = STUDENT, book: str | None = None, folder: Path = NOTEBOOKS, root: Path = ROOT
+    target: Path = STUDENT,
+    book: str | None = None,
+    folder: Path = NOTEBOOKS,
+    root: Path = ROOT,
+    named: Collection[str] = (),
 ) -> dict[str, int]:
     """Write a copy of every chapter, and beside them what is needed to run them.
 
     All chapters are read first, so that an error in one leaves the folder as it was.
 
+    Args:
+        target: the folder, written anew.
+        book: address of the published book.
+        folder: where the chapters are.
+        root: where the package is.
+        named: labels of the exercises to solve. Only their chapters are written, and the other
+            solutions in these stay. Without any, all chapters and all exercises.
+
     Returns:
-        The number of exercises by chapter.
+        The number of exercises to solve by chapter.
+
+    Raises:
+        StudentError: if no exercise has one of the labels, or a chapter will not do.
     """
     book = book or published(root)
     names = sorted(path.stem for path in folder.glob("*.py"))
     if not names:
         raise StudentError(f"There are no chapters in {folder}.")
-    copies, troubles = {}, []
+    chapters, known, troubles = {}, [], []
     for name in names:
         try:
-            copies[name] = student_copy(read_chapter(name, folder), name, book)
+            chapters[name] = read_chapter(name, folder)
+            known += [exercise.label for exercise in exercises_of(chapters[name], name)]
         except StudentError as error:
             troubles.append(str(error))
     if troubles:
         raise StudentError("\n".join(troubles))
+    refuse_unknown(named, known)
+    copies = {n: student_copy(chapter, n, book, named) for n, chapter in chapters.items()}
+    copies = {name: (copied, asked) for name, (copied, asked) in copies.items() if asked}
     shutil.rmtree(target, ignore_errors=True)
     (target / "notebooks").mkdir(parents=True)
     for name, (notebook, _) in copies.items():
         nbformat.write(notebook, target / "notebooks" / f"{name}.ipynb")
-    (target / "README.md").write_text(READ_ME.format(book=book), encoding="utf-8")
+    told = {name: asked for name, (_, asked) in copies.items()}
+    exercises = NAMED.format(listed=_listed(told)) if named else ALL
+    text = READ_ME.format(book=book, exercises=exercises)
+    (target / "README.md").write_text(text, encoding="utf-8")
     for part in TAKEN:
         if (root / part).is_dir():
             shutil.copytree(
@@ -333,7 +396,16 @@ def write(
             )
         else:
             shutil.copy2(root / part, target / part)
-    return {name: count for name, (_, count) in copies.items()}
+    return {name: len(asked) for name, asked in told.items()}
+
+
+def _listed(told: dict[str, list[Exercise]]) -> str:
+    """The exercises as a list in Markdown, one line for each chapter."""
+    lines = []
+    for name, asked in told.items():
+        titles = "; ".join(f"{exercise.title} (`{exercise.label}`)" for exercise in asked)
+        lines.append(f"- `{name}.ipynb`: {titles}")
+    return "\n".join(lines)
 
 
 def published(root: Path) -> str:
@@ -351,9 +423,12 @@ def main(argv=None) -> int:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("write", help="write the student notebooks to _build/student/")
     verb.add_argument("--book", metavar="ADDRESS", help="where your students read the book")
+    verb.add_argument(
+        "--exercises", metavar="LABEL", nargs="+", default=(), help="which to leave unsolved"
+    )
     args = parser.parse_args(argv)
     try:
-        counts = write(book=args.book)
+        counts = write(book=args.book, named=args.exercises)
     except StudentError as error:
         print(f"\n{error}\n", file=sys.stderr)
         return 1
