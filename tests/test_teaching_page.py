@@ -33,10 +33,13 @@ SPRINT = """```{exercise} Research sprint
 *Difficulty ●●● · importance ●●○ · half a day*
 ```"""
 
+LONG_SPRINT = SPRINT.replace("half a day", "25 minutes for the function, a day for the sprint")
+
 
 @pytest.fixture
 def chapters(tmp_path):
-    cells = [nbformat.v4.new_markdown_cell(source) for source in (CHAPTER, EXERCISE, SPRINT)]
+    sources = (CHAPTER, EXERCISE, SPRINT, LONG_SPRINT.replace("ch9-sprint", "ch9-longer"))
+    cells = [nbformat.v4.new_markdown_cell(source) for source in sources]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbformat.write(notebook, tmp_path / "09_frogs.ipynb")
     notebook.metadata["papermill"] = {"duration": 12.4}
@@ -49,9 +52,11 @@ def test_a_chapter_is_read(chapters):
     [chapter] = chapters
     assert chapter.to_read == "about 40 minutes to read, another 20 for the exercises"
     assert chapter.seconds == 12.4
-    frogs, sprint = chapter.exercises
+    frogs, sprint, longer = chapter.exercises
     assert (frogs.title, frogs.minutes, frogs.difficulty) == ("Count the frogs", 10, "●○○")
     assert (sprint.minutes, sprint.told) == (None, "half a day")
+    assert [e.is_sprint for e in chapter.exercises] == [False, True, True]
+    assert longer.minutes == 25
 
 
 def test_minutes_of_a_session_add_up(chapters):
@@ -66,7 +71,25 @@ def test_homework_and_chapters(chapters):
     filled = teaching_page.fill("```{homework}\nch9-frogs\nReading: 25\n```", chapters)
     assert [int(n) for n in re.findall(r"^\* - (\d+)$", filled, re.MULTILINE)] == [10, 25, 35]
     filled = teaching_page.fill("```{chapters}\n```", chapters)
-    assert "1 in 10 minutes; 1 longer" in filled and "- 12\n" in filled
+    row = ["1 in 10 minutes", "half a day; 25 minutes for the function, a day for the sprint", "12"]
+    assert (
+        "\n".join(f"  - {cell}" for cell in row) in filled
+    )  # a sprint is no exercise of 25 minutes
+
+
+def test_a_handout_names_the_exercises_since_the_last_heading_in_the_chapters_order(chapters):
+    """And neither those of an earlier section nor lines with minutes of their own."""
+    text = (
+        "## One\n```{session} 60 minutes\nch9-frogs\n```\n## Two\n"
+        "```{session} 60 minutes\nTalk: 5\nch9-longer\n```\n```{homework}\nch9-frogs\n```\n"
+        "```{handout}\n```\n"
+    )
+    filled = teaching_page.fill(text, chapters)
+    assert filled.endswith('```bash\nmake student EXERCISES="ch9-frogs ch9-longer"\n```\n')
+    filled = teaching_page.fill(text.replace("{homework}\nch9-frogs", "{homework}"), chapters)
+    assert filled.endswith('EXERCISES="ch9-longer"\n```\n')
+    with pytest.raises(TeachingError, match="page, line 2: no exercise stands"):
+        teaching_page.fill("# Three\n```{handout}\n```", chapters)
 
 
 @pytest.mark.parametrize(
@@ -87,6 +110,16 @@ def test_the_books_own_pages_can_be_filled():
     assert PAGES
     for page in PAGES:
         filled = teaching_page.fill(page.read_text(encoding="utf-8"), chapters, page.name)
-        assert not re.search(r"^```\{(session|homework|chapters)\}", filled, re.MULTILINE)
+        assert not re.search(r"^```\{(session|homework|handout|chapters)\}", filled, re.MULTILINE)
         for notebook in re.findall(r"`(\S*?)::", filled):  # numbers from a chapter's run
             assert (page.parent / notebook).is_file(), f"{page.name} names {notebook}"
+
+
+def test_figures_that_the_pages_name_are_there():
+    captions = set()
+    for notebook in (ROOT / "notebooks").glob("*.py"):
+        text = notebook.read_text(encoding="utf-8")
+        captions |= set(re.findall(r"\*\*((?:Figure|Table) \d+\.\d+)\.", text))
+    for page in PAGES:
+        named = set(re.findall(r"(?:Figure|Table) \d+\.\d+", page.read_text(encoding="utf-8")))
+        assert named <= captions, f"{page.name} names {sorted(named - captions)}"

@@ -12,6 +12,9 @@ each one's title, difficulty and minutes and adds them up, so that a syllabus fi
     ch6-dose
     ```
 
+    ```{handout}                   the command that writes notebooks with the exercises that the
+    ```                            sessions and the homework since the last heading name
+
     ```{chapters}                  all chapters: to read, exercises, seconds that they ran
     ```
 """
@@ -27,7 +30,11 @@ from markdown_it import MarkdownIt
 
 from tools.notebooks import EXECUTED, NOTEBOOKS
 
-FENCE = re.compile(r"^```\{(session|homework|chapters)\} *(.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+FENCE = re.compile(
+    r"^```\{(session|homework|handout|chapters)\} *(.*)\n((?:.*\n)*?)```$", re.MULTILINE
+)
+TOLD = re.compile(r"(.*\S):\s*(\d+)")  # what: minutes
+HEADING = re.compile(r"^#+ ", re.MULTILINE)
 
 
 class TeachingError(Exception):
@@ -36,7 +43,10 @@ class TeachingError(Exception):
 
 @dataclass(frozen=True)
 class Exercise:
-    """An exercise of a chapter; `minutes` is None where its text tells no number of them."""
+    """An exercise of a chapter; `minutes` is None where its text tells no number of them.
+
+    Those of a research sprint are the minutes of its function, and not of the sprint.
+    """
 
     label: str
     title: str
@@ -44,6 +54,10 @@ class Exercise:
     difficulty: str
     told: str
     minutes: int | None
+
+    @property
+    def is_sprint(self) -> bool:
+        return "research sprint" in self.title.lower()
 
 
 @dataclass(frozen=True)
@@ -106,16 +120,17 @@ def read_chapters(folder: Path = NOTEBOOKS, executed: Path = EXECUTED) -> list[C
 
 
 def fill_page(path: Path, chapters: Sequence[Chapter]) -> None:
-    """Put tables in the place of the page's `{session}`, `{homework}` and `{chapters}`."""
+    """Put tables and commands in the place of the page's fences."""
     text = path.read_text(encoding="utf-8")
     path.write_text(fill(text, chapters, path.name), encoding="utf-8")
 
 
 def fill(text: str, chapters: Sequence[Chapter], page: str = "page") -> str:
-    """The text with tables in the place of its fences.
+    """The text with tables and commands in the place of its fences.
 
     Raises:
-        TeachingError: if an exercise is unknown, has no minutes, or a session is too full.
+        TeachingError: if an exercise is unknown, has no minutes, a session is too full, or there
+            is nothing to hand out.
     """
     known = {exercise.label: exercise for chapter in chapters for exercise in chapter.exercises}
 
@@ -125,6 +140,8 @@ def fill(text: str, chapters: Sequence[Chapter], page: str = "page") -> str:
         try:
             if kind == "chapters":
                 return chapters_table(chapters)
+            if kind == "handout":
+                return handout(labels_named(section_before(text, match.start())), known)
             rows = [_row(line, known) for line in lines]
             return homework(rows) if kind == "homework" else session(title, rows)
         except TeachingError as error:
@@ -134,9 +151,30 @@ def fill(text: str, chapters: Sequence[Chapter], page: str = "page") -> str:
     return FENCE.sub(filled, text)
 
 
+def section_before(text: str, end: int) -> str:
+    """What stands between the last heading before `end` and it."""
+    begins = [heading.start() for heading in HEADING.finditer(text, 0, end)]
+    return text[begins[-1] if begins else 0 : end]
+
+
+def labels_named(section: str) -> list[str]:
+    """Labels of the exercises in a section's sessions and homework, as they stand there."""
+    bodies = [match.group(3) for match in FENCE.finditer(section)]
+    lines = [line.strip() for body in bodies for line in body.splitlines()]
+    return [line for line in lines if line and not TOLD.fullmatch(line)]
+
+
+def handout(named: Sequence[str], known: Mapping[str, Exercise]) -> str:
+    """The command that leaves these exercises to solve, in the chapters' order."""
+    if not named:
+        raise TeachingError("no exercise stands between the last heading and this handout.")
+    labels = " ".join(label for label in known if label in named)
+    return f'```bash\nmake student EXERCISES="{labels}"\n```'
+
+
 def _row(line: str, known: Mapping[str, Exercise]) -> tuple[int, str]:
     """(minutes, what) of a line: an exercise's label, or "what: minutes"."""
-    if written := re.fullmatch(r"(.*\S):\s*(\d+)", line):
+    if written := TOLD.fullmatch(line):
         return int(written.group(2)), written.group(1)
     if line not in known:
         raise TeachingError(f"there is no exercise {line!r}, and no minutes are given.")
@@ -178,17 +216,21 @@ def _table(rows: Sequence[tuple[int, str]], what: str = "In this session") -> st
 
 def chapters_table(chapters: Sequence[Chapter]) -> str:
     """One row for each chapter."""
-    lines = [":::{list-table}", ":header-rows: 1", ":widths: 34 30 22 14", "", "* - Chapter",
-             "  - The chapter's own estimate", "  - Exercises", "  - Seconds to run"]  # fmt: skip
+    lines = [":::{list-table}", ":header-rows: 1", ":widths: 28 24 18 20 10", "", "* - Chapter",
+             "  - The chapter's own estimate", "  - Exercises", "  - Its research sprint",
+             "  - Seconds to run"]  # fmt: skip
     for chapter in chapters:
-        minutes = [e.minutes for e in chapter.exercises if e.minutes is not None]
-        longer = sum(e.minutes is None for e in chapter.exercises)
+        sprints = [e.told for e in chapter.exercises if e.is_sprint]
+        others = [e for e in chapter.exercises if not e.is_sprint]
+        minutes = [e.minutes for e in others if e.minutes is not None]
         told = f"{len(minutes)} in {sum(minutes)} minutes"
+        longer = len(others) - len(minutes)
         told += f"; {longer} longer" if longer else ""
         lines += [
             f"* - {{doc}}`/notebooks/{chapter.name}`",
             f"  - {chapter.to_read or '–'}",
-            f"  - {told if chapter.exercises else 'none'}",
+            f"  - {told if others else 'none'}",
+            f"  - {'; '.join(sprints) or '–'}",
             f"  - {'–' if chapter.seconds is None else round(chapter.seconds)}",
         ]
     return "\n".join([*lines, ":::"])
