@@ -1,5 +1,6 @@
 """The instructors' pages: exercises are found, and minutes add up."""
 
+import itertools
 import re
 from pathlib import Path
 
@@ -72,9 +73,7 @@ def test_homework_and_chapters(chapters):
     assert [int(n) for n in re.findall(r"^\* - (\d+)$", filled, re.MULTILINE)] == [10, 25, 35]
     filled = teaching_page.fill("```{chapters}\n```", chapters)
     row = ["1 in 10 minutes", "half a day; 25 minutes for the function, a day for the sprint", "12"]
-    assert (
-        "\n".join(f"  - {cell}" for cell in row) in filled
-    )  # a sprint is no exercise of 25 minutes
+    assert "\n".join(f"  - {cell}" for cell in row) in filled
 
 
 def test_a_handout_names_the_exercises_since_the_last_heading_in_the_chapters_order(chapters):
@@ -123,3 +122,44 @@ def test_figures_that_the_pages_name_are_there():
     for page in PAGES:
         named = set(re.findall(r"(?:Figure|Table) \d+\.\d+", page.read_text(encoding="utf-8")))
         assert named <= captions, f"{page.name} names {sorted(named - captions)}"
+
+
+# ---------------------------------------------------------------- the book's own syllabi
+
+
+def weeks():
+    """Sections of the syllabi that name exercises: heading, text, labels."""
+    page = ROOT / "book" / "teaching" / "syllabus.md"
+    sections = re.split(r"^(?=#+ )", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = [(s.split("\n")[0].strip("# "), s, teaching_page.labels_named(s)) for s in sections]
+    return [week for week in found if week[2]]
+
+
+def test_exercises_come_in_the_chapters_order_beside_their_chapter_and_are_handed_out():
+    assert len(weeks()) == 13  # a lecture, five days, seven weeks
+    for (heading, text, labels), chapter in itertools.product(
+        weeks(), teaching_page.read_chapters()
+    ):
+        assert "```{handout}" in text, heading
+        order = [exercise.label for exercise in chapter.exercises]
+        ours = [label for label in labels if label in order]
+        assert ours == sorted(ours, key=order.index), f"{heading}: a run stops at a later one first"
+        assert not ours or f"{{doc}}`/notebooks/{chapter.name}`" in text, f"{heading}: {ours}"
+
+
+def test_half_a_term_has_slack_and_gives_the_project_its_share_of_the_homework():
+    known = {e.label: e for chapter in teaching_page.read_chapters() for e in chapter.exercises}
+    project, whole = 0, 0
+    for heading, text, _ in weeks():
+        if not heading.startswith("Week "):
+            continue
+        for kind, title, body in teaching_page.FENCE.findall(text):
+            rows = [teaching_page._row(line, known) for line in body.splitlines()]
+            minutes = sum(minutes for minutes, _ in rows)
+            if kind == "session" and "Lab." in body:
+                assert title == "90 minutes" and minutes <= 65, f"{heading}: a lab without slack"
+            if kind == "homework":
+                assert minutes <= 120, f"{heading}: more than two hours of homework"
+                whole += minutes
+                project += sum(m for m, what in rows if what.startswith("Project."))
+    assert 0.45 <= project / whole <= 0.55  # it has half of the grade
