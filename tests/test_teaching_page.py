@@ -163,3 +163,14 @@ def test_half_a_term_has_slack_and_gives_the_project_its_share_of_the_homework()
                 whole += minutes
                 project += sum(m for m, what in rows if what.startswith("Project."))
     assert 0.45 <= project / whole <= 0.55  # it has half of the grade
+
+
+def test_every_open_question_has_an_expected_answer():
+    asked = {
+        int(path.name[:2])
+        for path in (ROOT / "notebooks").glob("[0-9]*.py")
+        if "\n# ## Open question" in path.read_text(encoding="utf-8")
+    }
+    page = (ROOT / "book" / "teaching" / "answers.md").read_text(encoding="utf-8")
+    answered = [int(n) for n in re.findall(r"\*\*Open question, Chapter (\d+)\.\*\*", page)]
+    assert asked and answered == sorted(asked)
