@@ -105,6 +105,7 @@ def run_notebook(source, target, parameters=None, failed_dir=FAILED, cwd=None) -
                 kernel_name="python3",
                 cwd=str(cwd or source.parent),
                 progress_bar=False,
+                request_save_on_cell_execute=False,  # megabytes of figures, after every cell
                 start_timeout=180,
                 extra_arguments=["--log-level=CRITICAL"],  # the kernel's chatter about itself
             )
