@@ -144,9 +144,12 @@ def tinted(tokens: Sequence[str], values: Sequence[float], limit: float, marked:
         color = _ABOVE if value >= 0 else _BELOW
         strength = round(16 * min(abs(value) / limit, 1)) / 16 * 0.75
         rim = "box-shadow:0 0 0 2px currentColor;" if number == marked else ""
+        # A tint of white, under dark letters: it reads on a dark page, too.
+        mixed = tuple(round(255 + (part - 255) * strength) for part in color)
+        tint = f"color:#111;background:rgb{mixed}" if strength else ""
         spans.append(
-            f'<span style="{rim}border-radius:.2em;padding:.1em .15em;'
-            f'background:rgba{(*color, round(strength, 3))}">{escape(readable(token))}</span> '
+            f'<span style="{rim}border-radius:.2em;padding:.1em .15em;{tint}">'
+            f"{escape(readable(token))}</span> "
         )
     return ('<p style="line-height:2.1;margin:.3rem 0">', *spans, "</p>")
 
