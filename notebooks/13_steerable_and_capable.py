@@ -195,7 +195,8 @@ ch13.check_uncoupled(uncoupled)
 # - **Whole models**: every shipped model, and the one in `MODEL`.
 # - **Blends**: weights between `tiny-llava-early` and `tiny-llava-flat`, which is the same
 #   training run later on.
-# - **Taught**: what {doc}`14_ids_as_teacher` leaves behind, if you have run it.
+# - **Taught**: what {doc}`14_ids_as_teacher` leaves behind. For these pages it ran first; run alone, or
+#   in Colab, this chapter has no such points, and what it says of *all points* differs from the book.
 # - **Damaged** copies, with noise in the weights of one part.
 #
 # Blends and copies are *not* independent models. They are drawn with other markers, and the
