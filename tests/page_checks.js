@@ -132,6 +132,7 @@ window.pageChecks = (() => {
       const text = (image.getAttribute("alt") ?? image.getAttribute("aria-label")
         ?? image.querySelector("title")?.textContent ?? "").trim();
       if (image.closest("[aria-hidden=true]")) continue;
+      if (image.closest(".only-dark")) continue; // the logo again, in the other colours
       // On a card that says in words what it leads to, a picture is an ornament.
       if (image.alt === "" && image.closest(".sd-card")?.innerText.trim()) continue;
       if (text.length < 12 || /\.(png|webp|svg|jpe?g)$/i.test(text)) {
