@@ -13,7 +13,7 @@ CORE = (
     "training.export", "training.gates",
 )  # fmt: skip
 EXTRAS = (
-    "IPython", "jupyter_book", "myst_nb", "papermill", "jupytext", "plotly", "ipywidgets", "doit",
+    "IPython", "jupyter_book", "myst_nb", "papermill", "jupytext", "ipywidgets", "doit",
     "transformer_lens", "pyarrow", "pytest",
 )  # fmt: skip
 
