@@ -188,7 +188,9 @@ def _inputs(bench: Bench) -> Finding:
             try:
                 without = bench.last(Prompt(**{**vars(prompt), "inputs": inputs}))
             except Exception:
-                continue  # the model itself says that it is missing
+                # Whatever it raises, it does not go on without: nobody leaves this input out
+                # unnoticed, which is all that is asked here.
+                continue
             if apart(without, clean) > largest:
                 largest, note = apart(without, clean), f"without {name} the logits are others"
     return Finding(largest, bench.rounding, note)

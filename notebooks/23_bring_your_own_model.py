@@ -119,6 +119,11 @@ def build_config(tokenizer):
     )
 
 
+# %% [markdown]
+# Those were its settings. Now the model, with weights so large that every token counts, and its
+# processor.
+
+# %%
 def build_stranger(seed=SEED):
     """A tiny Ovis2 of the real classes, in which every token moves the logits."""
     torch.manual_seed(seed)
