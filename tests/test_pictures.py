@@ -86,6 +86,49 @@ def test_other_weights_afterwards_are_seen(small):
     assert (after - before).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_only_a_small_tower_is_remembered_for_the_next_function(small, monkeypatch, large):
+    vlm, tower, prompts = small
+    count = Count(tower)
+    monkeypatch.setattr(type(tower), "forward", lambda self, *a, **k: count(*a, **k))
+    if large:
+        monkeypatch.setattr(pictures, "SMALL_TOWER", 1000)
+    where = [[prompt.last] for prompt in prompts]
+    first = read_states(vlm, prompts, where, [vlm.resid_post(0)])
+    shown, count.pictures = count.pictures, 0
+    second = read_states(vlm, prompts, where, [vlm.resid_post(0)])
+    assert shown == 2  # of three pictures, two are alike
+    assert count.pictures == (shown if large else 0)
+    torch.testing.assert_close(second, first, atol=1e-5, rtol=1e-5)
+
+
+def test_weights_changed_behind_the_back_of_autograd_are_seen(small):
+    vlm, tower, prompts = small
+    where = [[prompt.last] for prompt in prompts]
+    before = read_states(vlm, prompts, where, [vlm.resid_post(0)])
+    weight = max(tower.parameters(), key=len)
+    weight.data[:] = weight.data.flip(0)  # the same numbers, in another order
+    after = read_states(vlm, prompts, where, [vlm.resid_post(0)])
+    assert (after - before).abs().max() > 1e-4
+
+
+def test_what_is_kept_does_not_change_when_its_user_writes_into_it(small):
+    vlm, tower, prompts = small
+    where = [[prompt.last] for prompt in prompts]
+    expected = read_states(vlm, prompts, where, [vlm.resid_post(0)])
+    pictures._MEMORIES.pop(tower)
+
+    def spoil(module, inputs):
+        inputs[0].add_(1.0)
+
+    handle = vlm.model.model.multi_modal_projector.register_forward_pre_hook(spoil)
+    spoiled = read_states(vlm, prompts, where, [vlm.resid_post(0)])
+    handle.remove()
+    assert (spoiled - expected).abs().max() > 1e-4
+    found = read_states(vlm, prompts, where, [vlm.resid_post(0)])
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
 def test_somebodys_hooks_in_the_tower_see_every_picture(small):
     vlm, tower, prompts = small
     seen = []
