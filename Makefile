@@ -29,10 +29,11 @@ help:  ## show this list
 	@echo '  make run NB=04_finding_spatial_ids         run one notebook headless'
 	@echo '  make book PYTHON=python3.12 JOBS=4         another Python, more at once'
 
-# The longest chapter begins first, or it would run when all others are done; and of the last ones
-# the only long one begins early, so that the short ones fill the gap at the end.
+# The longest chapter begins first, or it would run when all others are done. Then the one long one
+# of the last chapters, so that short ones fill the gap at the end. Then the others in their order:
+# for "book" alone they would come in any order.
 book: venv  ## run every notebook that changed and build the HTML book
-	@$(DOIT) $(OVERRIDES) notebook:14_ids_as_teacher notebook:24_bring_your_own_relation book
+	@$(DOIT) $(OVERRIDES) notebook:14_ids_as_teacher notebook:24_bring_your_own_relation notebook book
 	@$(PY) -m tools.book where
 
 test: venv  ## run the tests

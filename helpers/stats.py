@@ -41,14 +41,56 @@ def mean(values: Sequence[float], seed: int = 0) -> Interval:
     return _bootstrap((np.asarray(values, dtype=float),), np.mean, seed)
 
 
+def share(values: Sequence[float], seed: int = 0) -> Interval:
+    """Mean of what lies between 0 and 1, such as the share of hits in each scene.
+
+    A bootstrap interval over samples. Where all of them are alike it would have no width, and the
+    interval is exact instead (:func:`_if_alike`).
+
+    Raises:
+        ValueError: if there are fewer than two samples, or one is below 0 or above 1.
+    """
+    values = np.asarray(values, dtype=float)
+    if not _are_shares(values):
+        raise ValueError(
+            f"shares lie between 0 and 1, and these go from {values.min():.3g} to "
+            f"{values.max():.3g}: take stats.mean"
+        )
+    return _if_alike(values, (0.0, 1.0)) or mean(values, seed)
+
+
 def paired_difference(one: Sequence[float], other: Sequence[float], seed: int = 0) -> Interval:
     """Mean of ``one - other`` over the same samples, bootstrapped in pairs.
+
+    Differences of shares that are all alike have an exact interval, as in :func:`share`.
 
     Raises:
         ValueError: if the numbers of samples differ.
     """
     _check_paired(one, other)
-    return mean(np.asarray(one, dtype=float) - np.asarray(other, dtype=float), seed)
+    one, other = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    alike = None
+    if _are_shares(one) and _are_shares(other):
+        alike = _if_alike(one - other, (-1.0, 1.0))
+    return alike or mean(one - other, seed)
+
+
+def _are_shares(values: np.ndarray) -> bool:
+    return bool(np.all((values >= 0) & (values <= 1)))
+
+
+def _if_alike(values: np.ndarray, bounds: tuple[float, float]) -> Interval | None:
+    """The interval of a mean whose samples came out alike, though they need not; else None.
+
+    Clopper and Pearson's exact bound says how large a part of the population is sure to come out
+    so; the rest may lie anywhere between the bounds.
+    """
+    if len(values) < 2 or np.ptp(values) > 0:
+        return None
+    sure = scipy_stats.binomtest(len(values), len(values)).proportion_ci(method="exact").low
+    value = float(values[0])
+    low, high = (float(sure * value + (1 - sure) * bound) for bound in bounds)
+    return Interval(value, low, high, len(values))
 
 
 def ratio_of_means(

@@ -418,4 +418,5 @@ def share(table: pd.DataFrame, column: str, by: str = "scene") -> stats.Interval
     Raises:
         ValueError: if there are fewer than two scenes.
     """
-    return stats.mean(table.groupby(by)[column].mean())
+    means = table.groupby(by)[column].mean()
+    return stats.share(means) if table[column].dtype == bool else stats.mean(means)

@@ -74,6 +74,7 @@ from helpers import (
     stats,
     steer,
     sweep,
+    trials,
     with_norm_of,
 )
 from helpers.exercises import ch06
@@ -359,7 +360,7 @@ ch06.check_steering_hook(steering_hook, MODELS[YES], judging[YES][number].prompt
 # %%
 def share(table, column="swapped"):
     """Mean with an interval over scenes: a scene's two questions belong together."""
-    return stats.mean(table.groupby("scene")[column].mean())
+    return trials.share(table, column)
 
 
 layers = {}
@@ -608,9 +609,10 @@ glue("ch6_gate", "meets" if met else "does not meet")
 # {glue:text}`ch6_random_control` with random vectors). Chapter 5 asked what can be read
 # from either. This experiment tells what is used.
 #
-# (Do not take an interval without width, such as [100, 100], at its word. A bootstrap draws the same
-# scenes again, and if all came out alike, so does every draw. With $n$ scenes that all agree, an exception
-# in up to about $3/n$ of all scenes would not have been seen.)
+# (What if all scenes come out alike? A bootstrap draws the same scenes again, so every draw comes out
+# alike too, and the interval would have no width: [100, 100]. Yet an exception in up to about $4/n$ of all
+# scenes could have escaped $n$ that agree. `stats.share` gives that exact bound {cite}`clopper1934use` where the bootstrap
+# is blind.)
 #
 # All cases count above, right or wrong at the start ({glue:text}`ch6_right` were right). A case
 # that was wrong is pushed away from the truth, where its belief already is. Apart: of the

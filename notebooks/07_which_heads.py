@@ -69,6 +69,7 @@ from helpers import (
     plots,
     stats,
     to_bridge,
+    trials,
 )
 from helpers.beliefs import answer_forms, read_beliefs
 from helpers.exercises import ch07
@@ -769,7 +770,7 @@ keep("trial", pd.concat(table.assign(model=name) for name, table in trial.items(
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 def share(table, column):
     """Mean with an interval over scenes: a scene's two questions belong together."""
-    return stats.mean(table.groupby("scene")[column].mean())
+    return trials.share(table, column)
 
 
 columns = {"right": "share of right answers", "odds": "log-odds of the right answer",
@@ -1342,7 +1343,7 @@ keys = dict(zip(ARMS, ("output", "pattern", "others", "every"), strict=True))
 for end, name in (("", YES), ("_control", NO)):
     for arm, part in swapped[name].groupby("arm", sort=False):
         found = stats.recovered_fraction(part)
-        turned = percent(stats.mean(part["turned"]))
+        turned = percent(stats.share(part["turned"]))
         glue(f"ch7_recovered_{keys[arm]}{end}", found)
         glue(f"ch7_turned_{keys[arm]}{end}", turned)
         text = f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}]"
@@ -1548,7 +1549,7 @@ for end, name in (("", YES), ("_control", NO)):
     roomy = [c for c in judging[name] if has_room(c)][:: 1 if SMALL else 5]
     found = [turns(name, case) for case in roomy[:14] if is_right(name, case)]
     found = [value for value in found if not np.isnan(value)]
-    told = percent(stats.mean(found)) if len(found) > 1 else "(too few right answers)"
+    told = percent(stats.share(found)) if len(found) > 1 else "(too few right answers)"
     glue(f"ch7_points{end}", told)
     print(f"{name}: {told} of patches on the other side, {len(found)} questions")
 

@@ -72,6 +72,7 @@ from helpers import (
     stats,
     steer,
     sweep,
+    trials,
     with_norm_of,
 )
 from helpers.exercises import ch08
@@ -372,10 +373,11 @@ def plain(name, cases):
 
 def share(table, column="right"):
     """Mean with an interval over images: questions about one image belong together."""
-    means = table.groupby("image")[column].mean().dropna()
-    if len(means) < 2:  # too few for an interval
-        return stats.Interval(np.nan, np.nan, np.nan, len(means))
-    return stats.mean(means)
+    table = table.dropna(subset=[column])
+    images = table["image"].nunique()
+    if images < 2:  # too few for an interval
+        return stats.Interval(np.nan, np.nan, np.nan, images)
+    return trials.share(table, column, "image")
 
 
 def with_belief(cases, table):

@@ -398,8 +398,8 @@ def told_by(table):
     before, after = arms["none"]["right"].mean(), arms["spatial IDs"]["right_after"].mean()
     return {
         "steerability": stats.paired_difference(means["spatial IDs"], means["random"]),
-        "ids": stats.mean(means["spatial IDs"]),
-        "noise": stats.mean(means["random"]),
+        "ids": stats.share(means["spatial IDs"]),
+        "noise": stats.share(means["random"]),
         "valid": float(arms["spatial IDs"]["valid"].mean()),
         "lost": float(before - after),
         "right_before": float(before),

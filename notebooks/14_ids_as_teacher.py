@@ -250,7 +250,7 @@ def enrol(pupil, vlm):
     """A pupil's questions; if it knows anything, its teacher and what its map says."""
     SETS[pupil] = draw_sets(vlm)
     before = lessons.judge_by(SETS[pupil]["validation"])(vlm)
-    if stats.mean(before["right"]).low <= 0.5:
+    if stats.share(before["right"]).low <= 0.5:
         print(f"The {pupil} answers by chance: there is nothing to teach with. Stop here.")
         return
     options = {"pairs": 2 if SMALL else 8, "partners": 1 if SMALL else 2, "seed": SEED}
@@ -287,7 +287,7 @@ for row, pupil in enumerate(PUPILS):
         if pupil not in ABLE:
             glue(name, "not measured")
             continue
-        found = stats.mean(BEFORE[pupil][column].astype(float))
+        found = stats.share(BEFORE[pupil][column])
         draw_interval(axes, found, -row - 0.2 * number, color, None if row else label)
         glue(name, percent(found))
 axes.set_yticks([-row - 0.1 for row in range(len(PUPILS))], list(PUPILS))
@@ -587,7 +587,7 @@ PAIRS = {"ids": ("ids", "answers"), "shuffled": ("shuffled", "answers"),
          "map": ("ids", "shuffled")}  # fmt: skip
 rows = []
 for pupil, name in START:
-    first = stats.mean(START[pupil, name])
+    first = stats.share(START[pupil, name])
     arms = {arm: RIGHT[pupil, name, arm] for arm in ARMS}
     found = {"before": first} | {arm: over_both(table) for arm, table in arms.items()}
     found |= {f"gain {key}": over_both(arms[one] - arms[other])

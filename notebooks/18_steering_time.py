@@ -249,13 +249,13 @@ ch18.check_push_back(push_back)
 #
 # Write `swapped(table)` for a table with columns `scene` (which clip), `right` and `swapped`. A
 # clip has several rows when an arm has several seeds. Return the share of right beliefs that
-# were swapped, with its interval over clips (`stats.mean`): mean within a clip, then over clips.
+# were swapped, with its interval over clips (`stats.share`): mean within a clip, then over clips.
 # ````
 
 # %% tags=["solution", "hide-input"] mystnb={"code_prompt_show": "Show a solution", "code_prompt_hide": "Hide the solution"}
 def swapped(table):
     # Ten seeds of one clip are not ten clips: they stand or fall together.
-    return stats.mean(table[table["right"]].groupby("scene")["swapped"].mean())
+    return stats.share(table[table["right"]].groupby("scene")["swapped"].mean())
 
 
 # %%

@@ -197,7 +197,7 @@ def counted(table):
 def over_clips(table, column, only_right=False):
     """Mean with its interval over clips; several rows of a clip count once."""
     some = table[table["right"]] if only_right and table["right"].any() else table
-    return stats.mean(some.groupby("scene")[column].mean())
+    return trials.share(some, column)
 
 
 def as_interval(row):
@@ -998,7 +998,7 @@ for block, site in enumerate(SITES):
             right = ((moved[block, mine, 0] @ made) * way[mine] > 0).float()
             sure += list(zip(looks.loc[mine, "path"], right.tolist(), strict=True))
         sure = pd.DataFrame(sure, columns=["path", "right"]).groupby("path")["right"]
-        rows.append((name, block, *stats.mean(sure.mean())))
+        rows.append((name, block, *stats.share(sure.mean())))
 told = pd.DataFrame(rows, columns=["read with", "block", *ENDS])
 rows = []
 for block, site in enumerate(SITES):

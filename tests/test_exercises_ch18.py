@@ -89,7 +89,7 @@ def test_swapped():
         (over_rows, "mean over rows"),
         (of_all, "were wrong, too"),
         (zeros_for_wrong, "leave it out"),
-        (lambda table: swapped(table).estimate, "return what stats.mean returns"),
+        (lambda table: swapped(table).estimate, "return what stats.share returns"),
         (lambda table: swapped(table)._replace(n=len(table)), "not independent"),
     ],
 )

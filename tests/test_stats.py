@@ -37,6 +37,29 @@ def test_a_paired_difference_uses_the_pairing():
     assert 0.9 < interval.low < interval.high < 1.1  # unpaired it would be some 40 wide
 
 
+@pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
+def test_shares_that_are_all_alike_are_no_proof(value):
+    interval = stats.share([value] * 20)
+    # With 14 % of exceptions in the population, 20 samples in a row without one still happen.
+    sure = 0.8316  # Clopper and Pearson's lower end for 20 of 20
+    assert interval[:3] == pytest.approx((value, sure * value, sure * value + 1 - sure), abs=1e-4)
+    assert interval.n == 20
+
+
+def test_shares_that_differ_are_bootstrapped_as_ever():
+    values = np.random.default_rng(0).random(50)
+    assert stats.share(values) == stats.mean(values)
+
+
+def test_differences_of_shares_that_are_all_alike_have_a_width_and_others_do_not():
+    same = stats.paired_difference([1.0] * 20, [1.0] * 20)
+    assert same[:3] == pytest.approx((0, -0.1684, 0.1684), abs=1e-4)
+    all_of_it = stats.paired_difference([True] * 20, [False] * 20)
+    assert all_of_it[:3] == pytest.approx((1, 0.6632, 1), abs=1e-4)
+    nats = stats.paired_difference([7.0] * 20, [5.0] * 20)
+    assert nats == (2, 2, 2, 20)
+
+
 def test_the_ratio_of_means_is_not_the_mean_of_ratios():
     top, bottom = np.array([1.0, 2, 3, 0.5]), np.array([2.0, 4, 6, 0.001])
     interval = stats.ratio_of_means(top, bottom)

@@ -74,7 +74,7 @@ def check_swapped(swapped: Callable[[pd.DataFrame], Interval]) -> None:
     kept = table.copy()
     got = swapped(table)
     assert table.equals(kept), "your function changed the table that it was given"
-    assert isinstance(got, Interval), f"return what stats.mean returns, not {type(got).__name__}"
+    assert isinstance(got, Interval), f"return what stats.share returns, not {type(got).__name__}"
     rights = table[table["right"]]
     by_clip = rights.groupby("scene")["swapped"].mean()
     wanted = float(by_clip.mean())
