@@ -12,7 +12,9 @@ from PIL import Image
 
 pytest.importorskip("pybtex", reason="needs the 'book' extra")
 
+from docutils import nodes
 from pybtex.database import parse_file
+from sphinx import addnodes
 
 from tools import api_docs, figure_index
 
@@ -37,11 +39,32 @@ def test_every_module_is_in_the_reference_once():
 
 
 def test_defaults_in_the_reference_are_python():
-    told = "(a=<function mean at 0x7f01>, b=<function <lambda> at 0x7f>, c=<factory>, d='x')"
+    told = (
+        "(a=<function mean at 0x7f01>, b=<function <lambda> at 0x7f>, c=<factory>, d='x', "
+        "e=<function Family.<lambda>>, f=<function steer>)"
+    )
     assert api_docs.readable_defaults(None, "", "", None, None, told, "int") == (
-        "(a=mean, b=..., c=..., d='x')",
+        "(a=mean, b=..., c=..., d='x', e=..., f=steer)",
         "int",
     )
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "shown"),
+    [
+        ("data", "('frog', 'camel')", "('frog', 'camel')"),
+        ("data", "{'where': <function ask>}", "..."),
+        ("attribute", "'" + 500 * "x" + "'", "..."),
+        ("function", "'" + 500 * "x" + "'", "'" + 500 * "x" + "'"),
+    ],
+)
+def test_the_reference_leaves_out_values_that_nobody_reads(what, value, shown):
+    told = addnodes.desc_annotation(value, "", nodes.Text(" = "), nodes.Text(value))
+    content = addnodes.desc_content()
+    described = addnodes.desc("", addnodes.desc_signature("", "", told), content)
+    api_docs.shorten_values(None, "py", what, content)
+    assert described.astext().strip().endswith(f"= {shown}")
+    assert all(text.parent is told for text in told.findall(nodes.Text))
 
 
 def test_terms_are_in_order_and_every_chapter_links_to_some():
