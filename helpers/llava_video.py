@@ -1,6 +1,8 @@
 """LLaVA-Video for transformers: LLaVA-OneVision with a newline token behind every row of a video.
 
-Images go LLaVA-OneVision's way. A video's frames are pooled 2 x 2, and its tokens are::
+Images go LLaVA-OneVision's way. A video's frames are pooled 2 x 2, and its tokens are:
+
+.. code-block:: text
 
     frame 0:  row 0 from left to right, newline,  row 1, newline,  ...
     frame 1:  row 0, ...

@@ -170,8 +170,7 @@ def memory_available(device: str) -> float:
 def will_it_fit(name: str) -> str:
     """One line for the beginning of a notebook: what a model needs, and what there is.
 
-    Raises:
-        What :func:`load_vlm` raises, before anything large is loaded.
+    It raises what :func:`load_vlm` raises, before anything large is loaded.
     """
     from transformers import AutoConfig
 

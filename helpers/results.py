@@ -1,4 +1,6 @@
-"""What a run leaves behind: one small folder, with all that is needed to compare it with others::
+"""What a run leaves behind: one small folder, with all that is needed to compare it with others:
+
+.. code-block:: text
 
     results/MODEL/CHAPTER/manifest.json   models and revisions, versions, seed, hardware
     results/MODEL/CHAPTER/numbers.json    every number of the text, with its interval

@@ -1,4 +1,4 @@
-"""Write a shipped model's card from its measured figures.
+"""Write a shipped model's card from its measured figures::
 
 python -m helpers.training.card tiny-llava helpers/organisms/tiny-llava
 """

@@ -1,4 +1,4 @@
-"""Things to play with: pictures and numbers that follow your hand, live or without a kernel.
+"""Things to play with: pictures and numbers that follow your hand, live or without a kernel::
 
     play = Playground(vlm, extract_ids(vlm, ["left_right", "above_below"]), ("frog", "camel"))
     play.see(Push({"frog": (1, 3)}, block=2, dose=1.0))     # numbers, without any front end
