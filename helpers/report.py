@@ -77,13 +77,14 @@ class Told(str):
 def glue(name: str, value: Any, digits: int = 2) -> None:
     """Give a value a name that the chapter's text can show, and keep it among the results.
 
-    Intervals become "0.93 [0.90, 0.95]", floats are rounded. Outside the book's own kernel (no
-    myst-nb) the value is printed.
+    Intervals become "0.93 [0.90, 0.95]", floats are rounded, and no zero has a minus. Outside the
+    book's own kernel (no myst-nb) the value is printed.
     """
     if isinstance(value, Interval):
-        text = f"{value.estimate:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"
+        ends = f"[{value.low:z.{digits}f}, {value.high:z.{digits}f}]"
+        text = f"{value.estimate:z.{digits}f} {ends}"
     elif isinstance(value, float):
-        text = f"{value:.{digits}f}"
+        text = f"{value:z.{digits}f}"
     else:
         text = str(value)
     if _results:
@@ -104,5 +105,5 @@ def keep(name: str, table: pd.DataFrame) -> None:
 
 def percent(interval: Interval) -> Told:
     """Write a share with its interval in percent: "93 % [90, 95]"."""
-    ends = f"[{100 * interval.low:.0f}, {100 * interval.high:.0f}]"
-    return Told(f"{100 * interval.estimate:.0f} % {ends}", interval)
+    ends = f"[{100 * interval.low:z.0f}, {100 * interval.high:z.0f}]"
+    return Told(f"{100 * interval.estimate:z.0f} % {ends}", interval)
