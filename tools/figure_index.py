@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from tools.figures import glued_values, plain, shows_figure
 
@@ -73,8 +73,9 @@ def _pictures(cell) -> Iterator[bytes]:
 
 
 def small(picture: bytes) -> bytes:
-    """A PNG of a picture made small: of a film, its first frame."""
-    image = Image.open(io.BytesIO(picture)).convert("RGBA")
+    """A PNG of a picture made small: of a film, the frame with most in it."""
+    frames = ImageSequence.Iterator(Image.open(io.BytesIO(picture)))
+    image = max((frame.convert("RGBA") for frame in frames), key=Image.Image.entropy)
     image.thumbnail(SMALL, Image.Resampling.BICUBIC)
     canvas = Image.new("RGBA", image.size, "white")
     canvas.alpha_composite(image)
