@@ -295,7 +295,8 @@ for name in LIVE:
     best = close.loc[close["clean"].idxmax()]
     BLOCK[name], DOSE[name] = int(best["block"]), float(best["dose"])
     SITE[name] = SITES[name][BLOCK[name]]
-print("blocks", BLOCK, " doses", DOSE)
+for name in LIVE:
+    print(f"{name}: block {BLOCK[name]}, dose {DOSE[name]:g}")
 
 # %% [markdown]
 # A dose is in units of the model's own ID difference. How *long* the edit is, compared with
