@@ -371,7 +371,8 @@ def choose(name, kind):
 
 tried = {(name, kind): choose(name, kind) for name in MODELS for kind in LIVE[name]}
 AT = {key: best for key, (_, _, best) in tried.items()}
-print({f"{name}, {KINDS[kind]}": best for (name, kind), best in AT.items()})
+for (name, kind), best in AT.items():
+    print(f"{name}, {KINDS[kind]}: block {best['block']}, dose {best['dose']:g}")
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 TONE = {"left_right": "#0072B2", "front_behind": "#D55E00", "between": "#009E73"}
@@ -618,7 +619,7 @@ swept = {name: run(name, columns_of(name)) for name in cases}
 
 
 # %% [markdown]
-# One more tool. Slopes and R2 need an interval over photos, too: draw photos with replacement,
+# One more tool. Slopes and $R^2$ need an interval over photos, too: draw photos with replacement,
 # all their rows with them, and compute the number again.
 
 # %%
@@ -739,7 +740,7 @@ if YES in swept:
 # |---|---|---|
 # | photos whose belief crosses | {glue:text}`ch10_6b_crossed` | {glue:text}`ch10_6b_crossed_control` |
 # | slope of crossing on place | {glue:text}`ch10_6b_slope` | {glue:text}`ch10_6b_slope_control` |
-# | R2 | {glue:text}`ch10_6b_r2` | {glue:text}`ch10_6b_r2_control` |
+# | $R^2$ | {glue:text}`ch10_6b_r2` | {glue:text}`ch10_6b_r2_control` |
 # | distance from the other object, in cells | {glue:text}`ch10_6b_error` | {glue:text}`ch10_6b_error_control` |
 # | weight of the true column, where the ID's column weighs 1 | {glue:text}`ch10_6b_truth` | {glue:text}`ch10_6b_truth_control` |
 # | nats per column, IDs | {glue:text}`ch10_6b_ids_per_cell` | {glue:text}`ch10_6b_ids_per_cell_control` |
@@ -747,7 +748,8 @@ if YES in swept:
 #
 # **Table 10.3.** *The sweep in numbers.* Crossings are looked for where the other object stands
 # between columns 0.5 and 2.5, so that there is map on both sides of it. Nats per column are
-# counted from the unedited belief to that at the end that is further away.
+# counted from the unedited belief to that at the end that is further away. Where hardly a belief
+# crosses, there is no crossing to measure.
 #
 # A coordinate has slope one, and the true column of the moved object counts nothing. That last
 # row but two is the sharper of the two tests. We regressed the {term}`log-odds` on three columns: of
@@ -755,7 +757,7 @@ if YES in swept:
 # forgotten. A weight above zero is a place that still comes in by another way; below zero, an
 # edit that overshoots.
 #
-# A slope says where beliefs cross on average, and R2 how far single photos are off. A slope whose
+# A slope says where beliefs cross on average, and $R^2$ how far single photos are off. A slope whose
 # interval lies below one says that the crossing follows the other object only in part. The dots
 # scatter. An ID is a mean over pairs of objects in clean grids, and no photo's word has exactly
 # this map ({doc}`08_real_photos` measured how well it can be read there). A coordinate with
@@ -1196,7 +1198,7 @@ ch10.check_outside(outside)
 # - In photos, two objects that exchange their IDs at the best block swap
 #   {glue:text}`ch10_6a_ids` of beliefs ({glue:text}`ch10_6a_random` with a turned map), a shift
 #   of {glue:text}`ch10_6a_ids_change` nats.
-# - Where does the belief cross? Against the place of the other object: slope {glue:text}`ch10_6b_slope`, R2
+# - Where does the belief cross? Against the place of the other object: slope {glue:text}`ch10_6b_slope`, $R^2$
 #   {glue:text}`ch10_6b_r2`. A cell of the true place counts {glue:text}`ch10_6b_truth` of a cell
 #   of the ID.
 # - Nearness {glue:text}`ch10_6c_verdict`: {glue:text}`ch10_6c_ids` nats per row against
