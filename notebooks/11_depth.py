@@ -326,7 +326,8 @@ if ABLE:
     choosing = askable(VLM, depth.asked_scenes("tied", CHOOSE, SEED + 1))
     layers = depth.by_block(VLM, choosing, AIMS, CACHE)
     BLOCKS = depth.best_blocks(layers)
-    print(BLOCKS)
+    for (arm, kind), block in BLOCKS.items():
+        print(f"{arm}, {kind.replace('_', '/')}: block {block}")
 
 # %% [markdown]
 # Block by block, on scenes for choosing only. Each direction and each question gets the block
@@ -598,8 +599,10 @@ for short in SHORT:
 glue("ch11_seeds", len(seeds))
 if len(seeds):
     seeds = seeds[["recipe", "seed", "steps", "front_behind independent", *SHOWN]]
+    seeds = seeds.assign(recipe=seeds["recipe"].str.removeprefix("tiny-llava-"))
 else:
     print("There is no table of other trainings here; the ticks are missing.")
+seeds = seeds.rename(columns=lambda column: column.replace("_", " / "))
 seeds.style.hide(axis="index").format(precision=2)
 
 # %% [markdown]
