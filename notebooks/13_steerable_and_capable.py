@@ -146,6 +146,7 @@ for world, line in zip(("aimed", "broken"), panels, strict=True):
         axes.set_title(f"edits are {world}\nr = {middle:.2f} [{low:.2f}, {high:.2f}]",
                        fontsize=10)  # fmt: skip
         axes.set(xlabel=way if world == "broken" else "")
+        axes.locator_params(axis="x", nbins=5)
     line[0].set_ylabel("accuracy")
 figure.tight_layout()
 
@@ -496,7 +497,8 @@ glue("ch13_lineages", whole["lineage"].nunique())
 glue("ch13_points", len(steered))
 shown = points[["name", "lineage", "accuracy", "steerability", "ids", "noise", "valid",
                 "block", "dose"]]  # fmt: skip
-shown.set_index("name").round(2)
+table = shown.style.hide(axis="index").format(precision=2, na_rep="–")
+table.format("{:g}", subset=["block", "dose"], na_rep="–")
 
 # %% [markdown]
 # **Table 13.1.** *Every model and what became of it.* Accuracy: of the *answers* scenes. `ids` and
@@ -524,7 +526,7 @@ def scatter(axes, x, y, bars=False):
         if full:
             short = row["name"].removeprefix("tiny-llava-")
             left = short not in ("tiny-llava", "direct")
-            where = {"tied": (4, 15), "independent": (-5, 6)}.get(short, (-9, -3))
+            where = {"tied": (4, 15), "independent": (-5, 6)}.get(short, (-5, -14))
             axes.annotate(short, (row[x], row[y]), xytext=where if left else (7, 5),
                           fontsize=8, ha="right" if left else "left",
                           textcoords="offset points")  # fmt: skip
@@ -543,9 +545,9 @@ for kind, mark in MARKS.items():
                    mfc="0.4" if kind == "whole" else "white")  # fmt: skip
 for name, color in PALETTE.items():
     panels[1].plot([], [], "-", lw=4, color=color, label=f"lineage {name}")
-figure.tight_layout()
 figure.legend(*panels[1].get_legend_handles_labels(), ncols=4, fontsize=10,
               loc="upper center", bbox_to_anchor=(0.5, 0.0))  # fmt: skip
+figure.tight_layout()
 
 # %% [markdown]
 # **Figure 13.2.** *Accuracy against steerability, two ways.* Full: whole models. Hollow: blends,
@@ -635,7 +637,7 @@ for name in whole["name"]:
 ends = (min, max) if leave else ()
 for short, end in zip(("lowest", "highest"), ends, strict=False):
     who = end(leave, key=leave.get)
-    glue(f"ch13_leave_{short}", f"{leave[who]:.2f}, without `{who}`")
+    glue(f"ch13_leave_{short}", f"{leave[who]:.2f}, without {who}")
 if not leave:
     glue("ch13_leave_lowest", "not measured")
     glue("ch13_leave_highest", "not measured")
@@ -780,7 +782,7 @@ for name, part in steered.groupby("lineage"):
     if enough(x, y):
         own.append({"lineage": name, "points": len(part), "r": np.corrcoef(x, y)[0, 1],
                     "steerability from": x.min(), "to": x.max()})  # fmt: skip
-pd.DataFrame(own).round(2)
+pd.DataFrame(own).style.hide(axis="index").format(precision=2)
 
 # %% [markdown]
 # **Table 13.2.** *Inside each lineage*, over its whole models, blends and copies. Pearson's
@@ -966,7 +968,10 @@ for (name, axis), table in LIVES.items():
                  "map at first": table["map"].iloc[0],
                  "accuracy at first": table["accuracy"].iloc[0]})  # fmt: skip
 order = pd.DataFrame(rows)
-order[["run", "axis", "map at first", "accuracy at first", "used", "right", "steerable"]]
+steps = {"used": "used at step", "right": "right at step"}
+table = order[["run", "axis", "map at first", "accuracy at first", *steps, "steerable"]]
+table = table.replace(np.inf, np.nan).rename(columns=steps).style.hide(axis="index")
+table.format(precision=2, na_rep="–").format("{:.0f}", subset=[*steps.values()], na_rep="–")
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 counts = order["steerable"].value_counts()
@@ -1085,9 +1090,10 @@ def fooled(sizes, spread, draws, seed):
 
 # %%
 ch13.check_fooled(fooled)
+print("for spreads of 0, 1 and 3:")
 for sizes in ([1] * 12, [3] * 4, [6] * 2):
     shares = [f"{fooled(sizes, spread, 2000, SEED):.0%}" for spread in (0, 1, 3)]
-    print(f"families of {sizes}: fooled in {', '.join(shares)} for spreads of 0, 1, 3")
+    print(f"{len(sizes)} families of {sizes[0]}: fooled in {', '.join(shares)}")
 
 # %% [markdown]
 # ## Summary
