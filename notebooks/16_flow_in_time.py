@@ -174,6 +174,7 @@ def heat_map(table, axes, limit=1.0, **options):
     options |= {"cmap": "coolwarm", "vmin": -limit, "vmax": limit, "linewidths": 0.6}
     sns.heatmap(table.iloc[::-1], ax=axes, **options)
     axes.set(xlabel="", ylabel="swapped after block")
+    axes.tick_params(axis="y", rotation=0)
 
 
 frames = by_hand[by_hand["what"].map(lambda what: isinstance(what, int))]
@@ -394,6 +395,7 @@ for line, groups in zip(panels, (VIDEO, TEXT), strict=True):
     for axes, kind in zip(line, KINDS, strict=True):
         curves(axes, of(chosen["time"], kind=kind, group=groups), "group", kind)
     line[0].set_ylabel("recovered fraction")
+figure.get_layout_engine().set(h_pad=0.12)
 
 # %% [markdown]
 # **Figure 16.3.** *Who carries the answer to "before or after", block by block,* swapped from
@@ -485,7 +487,7 @@ figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True, layout="cons
 for axes, group in zip(panels, ("object words", "last token"), strict=True):
     curves(axes, of(controls, group=group), "change", group)
     axes.axhline(0.5, color="0.6", ls=":")
-panels[0].set_ylabel("change / reversal's change")
+    axes.set_ylabel("change / reversal's change" if group == "object words" else "")
 
 # %% [markdown]
 # **Figure 16.4.** *Five changes, one yardstick,* flashes and events together. Dotted: half of
@@ -542,10 +544,10 @@ for which, change in itertools.product(QUESTION, ("reversed", "mirrored")):
 
 
 def in_short(value):
-    return "–" if value is None else f"{value[0]:.2f} [{value[1]:.2f}, {value[2]:.2f}]"
+    return "–" if value is None else f"{value[0]:z.2f} [{value[1]:z.2f}, {value[2]:z.2f}]"
 
 
-results = pd.DataFrame(lines).T.rename_axis(["question", "swapped from"])
+results = pd.DataFrame(lines).rename_axis(columns=["question", "swapped from"])
 results.map(in_short)
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
@@ -631,6 +633,7 @@ for (above, below), which in zip(panels.T, QUESTION, strict=True):
         below.axvline(BLOCK[which], color="0.6", ls=":")
 panels[0, 0].set_ylabel("recovered fraction")
 panels[1, 0].set_ylabel("change / change of a turned answer")
+figure.get_layout_engine().set(h_pad=0.12)
 
 # %% [markdown]
 # **Figure 16.5.** *Two questions about the same clips.* Above: who carries the answer, on the
