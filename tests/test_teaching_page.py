@@ -72,7 +72,8 @@ def test_homework_and_chapters(chapters):
     filled = teaching_page.fill("```{homework}\nch9-frogs\nReading: 25\n```", chapters)
     assert [int(n) for n in re.findall(r"^\* - (\d+)$", filled, re.MULTILINE)] == [10, 25, 35]
     filled = teaching_page.fill("```{chapters}\n```", chapters)
-    row = ["1 in 10 minutes", "half a day; 25 minutes for the function, a day for the sprint", "12"]
+    sprints = "half a day; 25 minutes for the function, a day for the sprint"
+    row = ["40 minutes", "1 in 10 minutes", sprints, "12"]
     assert "\n".join(f"  - {cell}" for cell in row) in filled
 
 

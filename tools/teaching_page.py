@@ -214,10 +214,15 @@ def _table(rows: Sequence[tuple[int, str]], what: str = "In this session") -> st
     return "\n".join([*lines, ":::"])
 
 
+def reading(told: str) -> str:
+    """How long a chapter takes to read, in short: "about 40 minutes to read, ..." is 40 minutes."""
+    return told.split(",")[0].removeprefix("about ").removesuffix(" to read")
+
+
 def chapters_table(chapters: Sequence[Chapter]) -> str:
     """One row for each chapter."""
-    lines = [":::{list-table}", ":header-rows: 1", ":widths: 28 24 18 20 10", "", "* - Chapter",
-             "  - The chapter's own estimate", "  - Exercises", "  - Its research sprint",
+    lines = [":::{list-table}", ":header-rows: 1", ":widths: 30 16 16 26 12", "", "* - Chapter",
+             "  - To read, about", "  - Exercises", "  - Its research sprint",
              "  - Seconds to run"]  # fmt: skip
     for chapter in chapters:
         sprints = [e.told for e in chapter.exercises if e.is_sprint]
@@ -228,7 +233,7 @@ def chapters_table(chapters: Sequence[Chapter]) -> str:
         told += f"; {longer} longer" if longer else ""
         lines += [
             f"* - {{doc}}`/notebooks/{chapter.name}`",
-            f"  - {chapter.to_read or '–'}",
+            f"  - {reading(chapter.to_read) or '–'}",
             f"  - {told if others else 'none'}",
             f"  - {'; '.join(sprints) or '–'}",
             f"  - {'–' if chapter.seconds is None else round(chapter.seconds)}",
