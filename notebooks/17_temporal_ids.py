@@ -631,7 +631,7 @@ for task in TASKS:
 at["estimate"].unstack().loc[list(TASKS), further["guess"].unique()].round(2)
 
 # %% [markdown]
-# **Table.** *Unseen frames*: share of their variance that is predicted on test pairs. At the
+# **Table 17.1.** *Unseen frames*: share of their variance that is predicted on test pairs. At the
 # first noun, between known frames: linear {glue:text}`ch17_between_linear`, neighbours
 # {glue:text}`ch17_between_neighbours`; best is {glue:text}`ch17_between_best`. Beyond them:
 # {glue:text}`ch17_beyond_linear` and {glue:text}`ch17_beyond_neighbours`; best is
