@@ -53,6 +53,7 @@ if "google.colab" in sys.modules:
 
 import os
 import subprocess
+import textwrap
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
@@ -189,7 +190,7 @@ def refused(check, function):
     try:
         check(function)
     except AssertionError as why:
-        print("The check says:", why)
+        print(textwrap.fill(f"The check says: {why}", 80))
     else:
         print("The check lets it pass.")
 
@@ -259,7 +260,7 @@ if CAN:
 # already, as the placeholder. Add 576 where 575 is right, and you edit the token *after* the word.
 #
 # *Defect 3. A script that reads hidden states in one place and edits in another.* `hidden_states[l]`
-# is what *enters* block l; a hook on `layers[l]` sees what *leaves* it. Both are called l. Another
+# is what *enters* block `l`; a hook on `layers[l]` sees what *leaves* it. Both are called `l`. Another
 # script of the same release has it right, so two figures of one paper speak of different blocks.
 
 # %%
@@ -1157,7 +1158,7 @@ for (axes, color), (side, f) in zip(walls(2.6, sharey=True), functions.items(),
     axes.axvline(f(real), color="0.2", lw=2)
     axes.axvline(f(unused), color="0.2", lw=2, ls=":")
     axes.set(xlabel="share of variance, two dimensions", ylabel="of 20 dealt maps")
-note(21, "The points that made the axes", "R2 of a map that does not exist", "plane",
+note(21, "The points that made the axes", "R² of a map that does not exist", "plane",
      *(spread(values, 20) for values in maps.values()))  # fmt: skip
 tell("plane_real_bug", float(explained(real)))
 tell("plane_real", float(predicted(real)))
@@ -1247,7 +1248,7 @@ shown = ranked[["defect", "exhibit", "measure"]].copy()
 for side in ("with_bug", "without_bug"):
     shown[side.replace("_", " ")] = [text(row, side) for _, row in ranked.iterrows()]
 shown["n"], shown["moved"] = ranked["n"], ranked["moved"].round(2)
-shown.reset_index(drop=True)
+shown.style.hide(axis="index").format(precision=2)
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code", "code_prompt_hide": "Hide the code"}
 SLUGS = ("parse late_token late_block cell hotdog sign forms relation tie five "
