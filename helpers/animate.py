@@ -60,16 +60,16 @@ def show_clip(
         seconds: for which each frame is shown.
 
     Returns:
-        What a notebook displays. Without motion, the first frame stands in for the animation.
+        What a notebook displays. Without motion, the frame with most in it stands in for the
+        animation.
 
     Raises:
         ValueError: if there are no frames or they differ in size, ``alt`` is empty, there are
             not as many labels as frames, or the animation takes more than ``LIMIT`` bytes.
     """
     frames = _frames(clip, pixels)
-    moving = _picture(
-        _animated(frames, seconds), _checked(alt), {_STILL: _webp(_rimmed(frames[0]))}
-    )
+    fullest = max(frames, key=Image.Image.entropy)
+    moving = _picture(_animated(frames, seconds), _checked(alt), {_STILL: _webp(_rimmed(fullest))})
     row = strip(
         frames, f"{alt.rstrip('.')}: all {len(frames)} frames, side by side.", labels, pixels
     )
