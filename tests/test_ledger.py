@@ -259,7 +259,7 @@ def test_what_was_not_measured_is_not_testable(results):
         (interval(0.644, 0.6, 0.7), "percent", "64 % [60, 70]"),
         (interval(0.996, 0.991, 1.0), "percent", "99.6 % [99.1, 100.0]"),
         (interval(1.0, 1.0, 1.0), "percent", "100 % [100, 100]"),
-        (interval(-0.001, -0.04, 0.02), "points", "+0 points [-4, 2]"),
+        (interval(-0.001, -0.04, 0.02), "points", "0 points [-4, 2]"),
         (interval(0.35, 0.3, 0.4), "points", "+35 points [30, 40]"),
         (interval(7.84, 7.31, 8.3), "nats", "7.8 nats [7.3, 8.3]"),
         (interval(0.041, 0.012, 0.07), "nats", "0.04 nats [0.01, 0.07]"),

@@ -537,7 +537,8 @@ def _rounded(value: float, digits: int) -> str:
 
 
 def _signed(value: float, digits: int) -> str:
-    return f"{round(value, digits) + 0.0:+.{digits}f}"
+    value = round(value, digits)
+    return f"{value:+.{digits}f}" if value else _rounded(value, digits)  # a zero has no sign
 
 
 # ---------------------------------------------------------------- command line

@@ -99,7 +99,8 @@ def card(row: Row) -> str:
              ("Its released code", _released(row))]  # fmt: skip
     if row["replication"]:
         one = row["replication"]
-        note = " ".join(filter(None, [one["says"] + ".", one.get("note"), f"({one['cite']})"]))
+        source = f"({sentence(one['cite'])}.)"
+        note = " ".join(filter(None, [one["says"] + ".", one.get("note"), source]))
         parts.append(("A replication", [note]))
     if row["ours"] is not None or row.get("text"):
         parts += _ours(row)
