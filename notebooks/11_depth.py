@@ -602,7 +602,7 @@ if len(seeds):
     seeds = seeds.assign(recipe=seeds["recipe"].str.removeprefix("tiny-llava-"))
 else:
     print("There is no table of other trainings here; the ticks are missing.")
-seeds = seeds.rename(columns=lambda column: column.replace("_", " / "))
+seeds = seeds.rename(columns=lambda column: column.replace("_", "/\u200b"))  # may break there
 seeds.style.hide(axis="index").format(precision=2)
 
 # %% [markdown]
