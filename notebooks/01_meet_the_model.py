@@ -135,7 +135,7 @@ glue("blocks", vlm.n_layers)
 glue("d_model", vlm.d_model)
 
 # %% [markdown]
-# **Figure 1.1. The frog, before and after.** Left: our drawing. Right: the model's input,
+# **Figure 1.1.** *The frog, before and after.* Left: our drawing. Right: the model's input,
 # {glue:text}`side` pixels wide, as {glue:text}`patches` patches. A vision tower turns each patch into
 # a vector (here CLIP's architecture {cite}`radford2021clip`), and a small projector turns that vector
 # into something that can stand in a sentence, as if it were a word. Row by row, from the top left, the
@@ -189,7 +189,7 @@ def mark_words(prompt, *words):
 token_strip(prompt, mark_words(prompt, "frog", "camel"))
 
 # %% [markdown]
-# **Figure 1.2. The whole prompt.** Green: the patches. Blue: the two **object words**, which will be
+# **Figure 1.2.** *The whole prompt.* Green: the patches. Blue: the two **object words**, which will be
 # the heroes of this book. Orange: the last token. A dot stands for a space. The model is *causal*: a token can look
 # at those before it, never at those after. So the patches never see the question, and only the last
 # token sees everything. The answer is read there.
@@ -206,7 +206,7 @@ for word in ("hot dog", "backpack"):
 token_strip(other, mark_words(other, "hot dog", "backpack"))
 
 # %% [markdown]
-# **Figure 1.3. Words and their spans.** A word's meaning is complete at its *last* token: at "hot" the
+# **Figure 1.3.** *Words and their spans.* A word's meaning is complete at its *last* token: at "hot" the
 # model cannot know yet that this is about food. The paper {cite}`kang2026linear` reads its spatial
 # IDs at the last token of an object word, and so do we.
 #
@@ -278,10 +278,11 @@ right = [
 table[""] = np.where(right, "✓", "✗")
 glue("answers_right", sum(right))
 glue("answers_asked", len(right))
+pd.set_option("display.max_colwidth", None)  # whole questions
 table
 
 # %% [markdown]
-# **Table 1.1. Ten questions about one picture.** {glue:text}`answers_right` of
+# **Table 1.1.** *Ten questions about one picture.* {glue:text}`answers_right` of
 # {glue:text}`answers_asked` are right. Look at the last but one: there is a *hot dog* and no dog. A
 # model that matches pieces of words falls for it. Did this one? And the frog and the camel are one of the pairs
 # that the book's models never saw together in training, so the first two answers cannot be recalled;
@@ -346,7 +347,7 @@ plt.show()
 glue("top_share", f"{100 * probabilities[0]:.1f} %")
 
 # %% [markdown]
-# **Figure 1.4. The eight likeliest first tokens of the reply.** Mind the log scale: the first one holds
+# **Figure 1.4.** *The eight likeliest first tokens of the reply.* Mind the log scale: the first one holds
 # {glue:text}`top_share`.
 #
 # "Left" can be written "Left" or "left", with a space before it or without. For the model
@@ -455,7 +456,7 @@ glue("walk_first", f"{100 * agree[0]:.0f} %")
 glue("walk_second", f"{100 * agree[1]:.0f} %")
 
 # %% [markdown]
-# **Figure 1.5. The frog walks past the camel.** Blue: "Is the frog to the left or right of the camel?"
+# **Figure 1.5.** *The frog walks past the camel.* Blue: "Is the frog to the left or right of the camel?"
 # Orange: the same with the nouns exchanged, for which every true answer is the opposite. In the grey band
 # the two are almost above each other, and there is no fair answer. Outside it the sign is right in
 # {glue:text}`walk_first` of the steps (frog first) and {glue:text}`walk_second` (camel first).
@@ -566,7 +567,7 @@ glue("work_patches", float(np.median(work[:, image])) if IN_ROW else "(no patche
 glue("work_text", float(np.median(work[:, text])))
 
 # %% [markdown]
-# **Figure 1.6. Who is busy, and when.** Bright: the block changes this token's stream a lot (the scale is logarithmic). The median
+# **Figure 1.6.** *Who is busy, and when.* Bright: the block changes this token's stream a lot (the scale is logarithmic). The median
 # change for a block is {glue:text}`work_patches` of the stream for patches and
 # {glue:text}`work_text` for words. Compare the first column with the others before you read on: patches and words
 # do not live the same life in the language model. The vision tower has already worked on the patches;
@@ -625,7 +626,7 @@ glue("loudest_change", float(changes[ranked[0]]))
 glue("clean_belief", clean)
 
 # %% [markdown]
-# **Figure 1.7. Which words can the model not do without?** Red: silencing the token moves the belief
+# **Figure 1.7.** *Which words can the model not do without?* Red: silencing the token moves the belief
 # towards "Right"; blue: towards "Left". The belief was {glue:text}`clean_belief`; the three tokens that move it
 # most are {glue:text}`loudest`, the first of them by {glue:text}`loudest_change` nats.
 #
@@ -792,7 +793,7 @@ glue("ablate_verdict", verdict)
 glue("ablate_last", last)
 
 # %% [markdown]
-# **Figure 1.8. Wiping out an object, and wiping out nothing.** Green: the patches of the object that the
+# **Figure 1.8.** *Wiping out an object, and wiping out nothing.* Green: the patches of the object that the
 # question is about. Grey: as many background patches of the same picture. Bands are 95 % {term}`bootstrap` intervals over {glue:text}`ablate_n` pictures: they tell how far the mean moves when you draw
 # the pictures again, with repetition, from those that you have. At the entrance of the model the difference between the two is
 # {glue:text}`ablate_gap` nats: {glue:text}`ablate_verdict`. How many blocks had passed before the last edit that still had a clear effect: {glue:text}`ablate_last`. (With 0 the edit
@@ -866,7 +867,7 @@ stops = sorted({*PASSED[:: max(1, len(PASSED) // 12)], vlm.n_layers})
 plots.slider(lens_on_patches, stops, "blocks passed", start=0) if IN_ROW else None
 
 # %% [markdown]
-# **Figure 1.9. The logit lens on patches. Move the slider.** Where do you read "frog", "camel", "hot" or "dog"?
+# **Figure 1.9.** *The logit lens on patches. Move the slider.* Where do you read "frog", "camel", "hot" or "dog"?
 # What do the empty patches say?
 #
 # A pretty picture is no measurement, and eyes find frogs everywhere. So count: among the book's
@@ -935,7 +936,7 @@ glue("named_first", ends[0])
 glue("named_last", ends[vlm.n_layers])
 
 # %% [markdown]
-# **Figure 1.10. Do patches name their object?** Green: patches near an object's centre name that object; guessing
+# **Figure 1.10.** *Do patches name their object?* Green: patches near an object's centre name that object; guessing
 # gives 1 in {glue:text}`names` (dotted). Grey: background patches name one of the three or four objects in the
 # picture. The interval is over pictures, because patches of one picture are no independent
 # witnesses. At the entrance {glue:text}`named_first`, after the last block {glue:text}`named_last`.
@@ -980,7 +981,7 @@ axes.grid(False)
 plt.show()
 
 # %% [markdown]
-# **Figure 1.11. The logit lens on the question.** Each column is a token, read from the bottom up. The bottom
+# **Figure 1.11.** *The logit lens on the question.* Each column is a token, read from the bottom up. The bottom
 # row mostly repeats the token itself: input and output words share one table in the small models. The top
 # row is the model's real prediction. Watch the last column, where the answer takes shape, and the two nouns.
 #
@@ -1049,7 +1050,7 @@ for token in ("first noun", "second noun"):
 glue("last_odds", float(last["estimate"].iloc[-1]))
 
 # %% [markdown]
-# **Figure 1.12. Where "Left" appears.** Orange: the last token. Blue: the two nouns. Bands are 95 % intervals
+# **Figure 1.12.** *Where "Left" appears.* Orange: the last token. Blue: the two nouns. Bands are 95 % intervals
 # over pictures the model has not seen. At the last token the lens leans to the true answer for good
 # {glue:text}`appears`, and in the end it is right in {glue:text}`final_right` of the questions. The mean log-odds
 # there reach {glue:text}`last_odds`.
@@ -1117,7 +1118,7 @@ glue(
 )
 
 # %% [markdown]
-# **Figure 1.13. The frog's word while the frog walks.** Left to right: where the frog is. Top to bottom: the eight
+# **Figure 1.13.** *The frog's word while the frog walks.* Left to right: where the frog is. Top to bottom: the eight
 # tokens that change most at the word "frog" ({glue:text}`moving_words`). Brighter is more probable; the scale is the same in both
 # panels. The largest standard deviation along the walk is {glue:text}`moved_frog` at "frog" and
 # {glue:text}`moved_camel` at "camel": {glue:text}`moved_verdict`.

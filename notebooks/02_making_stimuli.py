@@ -131,7 +131,7 @@ glue("no_answer", f"{100 * no_lr.estimate:.0f} %")
 glue("no_answer_ab", f"{100 * no_ab.estimate:.0f} %")
 
 # %% [markdown]
-# **Figure 2.1. All {glue:text}`per_pair` pictures of one pair.** Down: the frog's cell, column by column
+# **Figure 2.1.** *All {glue:text}`per_pair` pictures of one pair.* Down: the frog's cell, column by column
 # and from top to bottom in each. Across: the camel's. White: both would be in one cell. Blue: the frog is
 # left of the camel. Orange: right of it. Grey: neither, since they share a column. With 90 ordered pairs and
 # four sizes the whole set has {glue:text}`all_pictures` pictures.
@@ -184,7 +184,7 @@ plots.show_scenes(pictures, [name for name in kinds for _ in range(4)])
 plt.show()
 
 # %% [markdown]
-# **Figure 2.2. Grid, clutter, perspective.** *Grid*: as in the paper. Clean, cheap, and good for extracting spatial IDs ({doc}`chapter 4 <04_finding_spatial_ids>`), because every cell is visited by every object. *Clutter*: three to six objects anywhere, on any background. With
+# **Figure 2.2.** *Grid, clutter, perspective.* *Grid*: as in the paper. Clean, cheap, and good for extracting spatial IDs ({doc}`chapter 4 <04_finding_spatial_ids>`), because every cell is visited by every object. *Clutter*: three to six objects anywhere, on any background. With
 # only two objects, a model that has read "frog" knows that the other one is the camel, and need not
 # wait for its word. With five it must wait. *Perspective*: nearer is lower and larger, and shadows show what
 # hovers.
@@ -284,7 +284,7 @@ glue("one_column", f"{100 * np.maximum(shares, 1 - shares).mean():.0f} %")
 glue("column_zero", f"{100 * shares[0]:.0f} %")
 
 # %% [markdown]
-# **Figure 2.3. One object already tells.** In column 0 the frog is never right of anything, so the answer is Left in
+# **Figure 2.3.** *One object already tells.* In column 0 the frog is never right of anything, so the answer is Left in
 # {glue:text}`column_zero` of the cases. A cheat that looks up the first noun's column, and never finds the
 # second object at all, gets {glue:text}`one_column` right. Clutter is no better. Dotted: what balance would look like.
 #
@@ -343,7 +343,7 @@ draw_by_column({"the paper's grid": sets["the paper's grid"], "balanced": even})
 plt.show()
 
 # %% [markdown]
-# **Figure 2.4. What balance buys, and what it cannot.** Orange: the balanced set. On the first noun's side the
+# **Figure 2.4.** *What balance buys, and what it cannot.* Orange: the balanced set. On the first noun's side the
 # line is flat at one half. On the second noun's side the confound is not gone. It has moved, and
 # it is steeper at the edges than before. That is the theorem at work: balance for both does not exist.
 #
@@ -412,7 +412,7 @@ def draw_shift(shift):
 plots.slider(draw_shift, shifts, label="percent of the width")
 
 # %% [markdown]
-# **Figure 2.5. Shift the scene. Move the slider.** The frog stays left of the camel all the way. A model
+# **Figure 2.5.** *Shift the scene. Move the slider.* The frog stays left of the camel all the way. A model
 # that compares the two objects keeps its bars where they are; one that looks at absolute places lets them slide.
 #
 # Now with numbers: two objects in neighbouring columns, the first noun's object in each column in turn, its partner to
@@ -512,7 +512,7 @@ for name, table in shift_tables.items():
 pd.DataFrame(effects)
 
 # %% [markdown]
-# **Figure 2.6. The shifted-scene test.** Grey panels: two models that we made up. One only compares the objects, one
+# **Figure 2.6.** *The shifted-scene test.* Grey panels: two models that we made up. One only compares the objects, one
 # sees the first object alone. White panels: the real ones, with 95 % intervals over samples. **Table 2.1** puts
 # them in numbers: how the belief in "Left" changes when the partner changes sides while the first object
 # stays, and when the whole scene moves by one column while the relation stays.
@@ -543,7 +543,7 @@ for name, one in changed.items():
                            (questions.left_right, questions.above_below)))  # fmt: skip
 
 # %% [markdown]
-# **Figure 2.7. One thing at a time.** `mirror` moves the objects to the other side and does *not* flip them: a
+# **Figure 2.7.** *One thing at a time.* `mirror` moves the objects to the other side and does *not* flip them: a
 # camel that looks the other way would differ in *what*, too. Left and right change places, above and below do not, and
 # with `axis="row"` it is the other way round. `recolor` turns the hue of every object: each patch with an object in it
 # changes, and no answer does.
@@ -598,7 +598,7 @@ full = first_model.loc[120]
 glue("stays_default", percent(stats.Interval(*full[["estimate", "low", "high", "n"]])))
 
 # %% [markdown]
-# **Figure 2.8. Does the belief follow the picture?** Left: each dot is a scene with its left/right question, mirrored against
+# **Figure 2.8.** *Does the belief follow the picture?* Left: each dot is a scene with its left/right question, mirrored against
 # original; a perfect mirror lies on the line. The sign turns in {glue:text}`flips_model` of the scenes for the first
 # model and {glue:text}`flips_control` for the second. Right: how often the belief keeps its sign when the colours
 # turn. For the first model it does in nine of ten scenes or more {glue:text}`mild`. At 120 degrees it does in
@@ -668,7 +668,7 @@ strange = [cell_of(o.x, o.y) in held_out_cells(o.name) for s in new for o in s.o
 print(f"objects of held-out scenes in places never shown: {np.mean(strange):.0%}")
 
 # %% [markdown]
-# **Figure 2.9. What the models never saw.** Left: orange where a pair of objects never shared a picture in
+# **Figure 2.9.** *What the models never saw.* Left: orange where a pair of objects never shared a picture in
 # training. Right: for six objects, the cells in which training never put them. A held-out question is about a
 # held-out pair, *both* in held-out places. The cell above does not trust the figure: it counts.
 #
@@ -894,7 +894,7 @@ for tag, test in zip(("fresh", "pairs", "held", "mirror"), TEST_COLORS, strict=T
 glue("there_cw", percent(score("colours × words", "like training", "is there a ...?")))
 
 # %% [markdown]
-# **Figure 2.10. What the dumb can do.** Share of right answers with 95 % Wilson intervals {cite}`wilson1927probable`; chance is dotted. With mirrors, every
+# **Figure 2.10.** *What the dumb can do.* Share of right answers with 95 % Wilson intervals {cite}`wilson1927probable`; chance is dotted. With mirrors, every
 # picture counts twice, so read those intervals as a little too narrow.
 #
 # Go through it row by row.
@@ -1155,7 +1155,7 @@ if len(vlms) == 1:  # the text speaks of two models; say so where there is one
         glue(name, "(no second model)")
 
 # %% [markdown]
-# **Figure 2.11. Right answers, by question and kind of scene.** Triangles: the two orders of the nouns (▷ the one, ◁ the other).
+# **Figure 2.11.** *Right answers, by question and kind of scene.* Triangles: the two orders of the nouns (▷ the one, ◁ the other).
 # Circles: questions that are asked once, whose written reply must match to the letter. Bars: 95 % Wilson intervals. Dotted: one
 # half, which is chance wherever there are two answers.
 #
