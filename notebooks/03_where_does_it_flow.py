@@ -193,7 +193,7 @@ glue("ch3_part", float((after - before) / way))
 glue("ch3_most", max(parts.values()))
 glue("ch3_most_at", max(parts, key=parts.get))
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, axes = plt.subplots(figsize=(6.5, 3.4))
 axes.hlines(list(parts), before, target, color="0.85")
 axes.scatter(list(swapped.values()), list(parts), s=70, color="#0072B2", zorder=3)
@@ -271,7 +271,7 @@ if not clean.image_patches.views:
     print(f"{vlm.family.name} keeps its picture out of the row of tokens: no patches.")
     print("Below, “image” is the one token in its place: swapping it does nothing.")
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 limit = max(0.05, *(float(np.nan_to_num(abs(one)).max()) for one in maps.values()))
 
 
@@ -569,7 +569,7 @@ def token_map(model, count):
 
 heat = {name: token_map(model, 2 if SMALL else 8) for name, model in MODELS.items()}
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, panels = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 for axes, (name, table) in zip(panels, heat.items(), strict=True):
     shown = table.iloc[::-1].rename(columns=lambda key: key.split(":", 1)[1])
@@ -579,6 +579,7 @@ for axes, (name, table) in zip(panels, heat.items(), strict=True):
     )  # fmt: skip
     axes.set(title=name, xlabel="", ylabel="swapped after block")
     axes.tick_params(axis="x", rotation=60)
+    axes.tick_params(axis="y", rotation=0)
     for label in axes.get_xticklabels():
         if label.get_text() in ("FIRST", "SECOND"):
             label.set(color=plots.COLORS["object words"], fontweight="bold")
@@ -670,7 +671,7 @@ harmless = {
 }
 draw_both(harmless, "change / mirror's change")
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 for key, name in [("model", YES), ("control", NO)]:
     table = harmless[name]
     worst = table.loc[table["estimate"].abs().idxmax()]
@@ -708,7 +709,7 @@ for degrees in (15, 30, 60, 120, 180):
     same = stats.proportion(np.sign(table["mirrored"]) == np.sign(table["clean"]))
     value = stats.recovered_fraction(against_mirror(table, truth))
     row = {"swap / mirror's change": value, "same answer": same}
-    rows.append({"hue": degrees} | {key: f"{v[0]:.2f} [{v[1]:.2f}, {v[2]:.2f}]"
+    rows.append({"hue": degrees} | {key: f"{v[0]:z.2f} [{v[1]:z.2f}, {v[2]:z.2f}]"
                                     for key, v in row.items()})  # fmt: skip
 pd.DataFrame(rows).set_index("hue")
 
@@ -861,7 +862,7 @@ for name, model in MODELS.items():
             model, kind, axis, SCENES[kind], groups=without_all_text
         )
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, panels = plt.subplots(
     2, 4, figsize=(12, 5.4), sharey=True, layout="constrained"
 )
@@ -898,7 +899,8 @@ for key, name in [("model", YES), ("control", NO)]:  # noqa: B007 (used in the q
     value = stats.Interval(*row.iloc[0][["estimate", "low", "high", "n"]])
     glue(f"ch3_clutter_{key}", value)
 glue("ch3_clutter_count", int(value.n))
-summary.round(2)
+numbers = summary[["estimate", "low", "high"]].round(2) + 0.0  # no zero with a minus
+summary.assign(**numbers)
 
 # %% [markdown]
 # **Table 3.2.** *The object words' recovered fraction at the block chosen on the
@@ -936,7 +938,8 @@ table.loc["scenes with three objects or more"] = {
     name: sum(share for share, _, (_, most) in RECIPES[name].scenes.parts if most > 2)
     for name in SHIPPED
 }
-table
+table.loc["captions"] = [", ".join(some) or "none" for some in table.loc["captions"]]
+table.rename(index={"caption_share": "share of captions"})
 
 # %% [markdown]
 # **Table 3.3.** *What the two models were trained on, where it differs.* All other
@@ -962,7 +965,7 @@ figure, panels = plt.subplots(2, 2, figsize=(10, 5.6), sharex=True, sharey=True)
 for column, (name, table) in zip(panels.T, log, strict=True):
     for kind, color in [("left_right", "#0072B2"), ("above_below", "#56B4E9")]:
         values = table[f"accuracy_{kind}"]
-        column[0].plot(table["step"], values, "-o", ms=3, c=color, label=kind)
+        column[0].plot(table["step"], values, "-o", ms=3, c=color, label=kind.replace("_", "/"))
     for (kind, axis), color in zip(conditions, HUES, strict=True):
         values = table[f"recovered_{kind}_{axis}"]
         label = f"{kind}, {axis}"
@@ -975,7 +978,7 @@ panels[0, 0].legend()
 panels[1, 0].legend(fontsize=8)
 figure.tight_layout()
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 def first_step(table, column, least):
     reached = table[table[column] >= least]["step"]
     return f"step {int(reached.iloc[0]):,}" if len(reached) else "never"
@@ -1027,7 +1030,7 @@ last = pd.DataFrame(
 glue("ch3_bent", float(last.loc["captions-coordinates", "linear fit of IDs"]))
 glue("ch3_flat", float(last.loc["tiny-llava", "linear fit of IDs"]))
 glue("ch3_sparse", float(last.loc["questions-sparse", "recovered, columns"]))
-last
+last.map(lambda cell: f"{cell:.2f}" if isinstance(cell, float) else cell)
 
 # %% [markdown]
 # **Table 3.4.** *Four recipes, one seed each, at the end of each run.* "Recovered" is the best
@@ -1123,7 +1126,7 @@ lines = {
     for kind in SCENES
     for layer, part in nouns_apart(vlm, kind, layers, 4 if SMALL else 16).groupby("layer")
 }
-pd.DataFrame(lines).T
+pd.DataFrame(lines).T.rename_axis(["scenes", "block"])
 # What is missing after this hour: the swap at *different* blocks for the two nouns (if the
 # second copies from the first, swap the first before the copy and the second behind it), scenes
 # with six objects alone, and the control: subtract a swap of equal size that carries no place.
