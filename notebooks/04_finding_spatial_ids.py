@@ -312,7 +312,7 @@ variance = {
     for name in MODELS
 }
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, panels = plt.subplots(
     1, 2, figsize=(10, 3.9), sharey=True, layout="constrained"
 )
@@ -435,7 +435,7 @@ def sharing(name):
 
 shared = {name: sharing(name) for name in MODELS}
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 def draw_two(tables, by, ylabel, colors, styles=None):
     figure, panels = plt.subplots(
         1, 2, figsize=(10, 4), sharey=True, layout="constrained"
@@ -486,7 +486,7 @@ def wrong_cell(cells):
 ch04.check_wrong_cell(wrong_cell)
 at_level = curves[YES].pivot(index="layer", columns="what", values="estimate")
 at_level["foretold"] = wrong_cell(16) * at_level["mean of a half"]
-at_level[["shuffled cells", "foretold"]].round(3)
+at_level[["shuffled cells", "foretold"]].round(3).rename_axis(columns=None)
 
 # %% [markdown]
 # *Beside the grey level, what arithmetic foretells*: where halves agree at $r$, a wrong cell is at $-r/15$. So this
@@ -508,7 +508,8 @@ def halves_at(name):
     """The interval of 'mean of a half' at the model's chosen block."""
     table = shared[name][0]
     row = table[(table["what"] == "mean of a half") & (table["layer"] == BEST[name])]
-    return stats.Interval(*row[["estimate", "low", "high", "n"]].iloc[0])
+    row = row[["estimate", "low", "high", "n"]].astype(object)  # n stays whole
+    return stats.Interval(*row.iloc[0])
 
 
 BEST = {}
@@ -594,7 +595,7 @@ def nouns_table(name):
 nouns = {name: nouns_table(name) for name in MODELS}
 NOUNS = dict(zip(nouns[YES]["what"], ["#0072B2", "#009E73", "#D55E00"], strict=False))
 draw_two(nouns, "what", "cosine across halves", NOUNS)
-at = nouns[YES][nouns[YES]["layer"] == BEST[YES]].set_index("what")
+at = nouns[YES][nouns[YES]["layer"] == BEST[YES]].set_index("what").astype(object)
 for key, what in [("second", "second noun"), ("cross", "first against second")]:
     value = stats.Interval(*at.loc[what, ["estimate", "low", "high", "n"]])
     glue(f"ch4_{key}", value)
@@ -670,7 +671,7 @@ for name, model in MODELS.items():
             rows.append({"model": name, "word": word, "spot": spot, "amount": value})
 pieces = pd.DataFrame(rows)
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, panels = plt.subplots(
     1, 2, figsize=(10, 3.6), sharey=True, layout="constrained"
 )
@@ -731,7 +732,7 @@ def agreement_by_partners(name):
 
 partners = pd.concat([agreement_by_partners(name) for name in MODELS])
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, axes = plt.subplots(figsize=(6.5, 4))
 colors = {YES: "#0072B2", NO: "#D55E00"}
 plots.with_band(partners, "partners", "model", axes, colors)
