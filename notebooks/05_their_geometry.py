@@ -216,7 +216,7 @@ def both_planes(layer):
     return figure
 
 
-plots.slider(both_planes, range(MODELS[YES].n_layers), start=layer_of[YES])
+plots.slider(both_planes, range(MODELS[YES].n_layers), "block", layer_of[YES])
 
 # %% [markdown]
 # **Figure 5.2.** *New objects on the old map, block by block: move the slider.* Axes from
@@ -994,7 +994,6 @@ share_at = shares.set_index(["model", "block"])["estimate"]
 summary = pd.DataFrame(
     {
         name: {
-            "block": layer_of[name],
             "share on the plane": share_at[name, layer_of[name]],
             "R², one pair": r2_at[name, "one pair", layer_of[name]],
             "R², mean of pairs": r2_at[name, "mean of pairs", layer_of[name]],
@@ -1013,10 +1012,10 @@ glue("ch5_step_control", float(summary.loc["length of one step / stream", NO]))
 readable = summary.loc["R², mean of pairs", NO] > 0.4 or top[NO, "first noun"] > 0.4
 said = "you can read places" if readable else "you can hardly read places"
 glue("ch5_readable", said)
-summary.round(3)
+summary.round(3).rename(columns=lambda name: f"{name}, block {layer_of[name]}")
 
 # %% [markdown]
-# **Table.** *Both models in numbers.* The last row holds what $R^2$ and cosines do not see:
+# **Table 5.1.** *Both models in numbers.* The last row holds what $R^2$ and cosines do not see:
 # size. One step of the column axis is {glue:text}`ch5_step` of the length of the stream in
 # the model and {glue:text}`ch5_step_control` in the control.
 #
