@@ -383,7 +383,7 @@ SITE = {name: MODELS[name].resid_post(block) for name, block in BLOCK.items()}
 axes = plots.with_band(pd.DataFrame(rows), "block", "model", colors=COLOR)
 for name, block in BLOCK.items():
     axes.axvline(block, color=COLOR[name], ls=":", lw=1.5)
-axes.set(ylabel="share of beliefs swapped", ylim=(0, 1), xlabel="block that is edited")
+axes.set(ylabel="share of beliefs swapped", xlabel="block that is edited", ylim=(-0.03, 1.03))
 glue("ch6_block", BLOCK[YES])
 glue("ch6_block_control", BLOCK[NO])
 
@@ -561,7 +561,7 @@ for key, name in (("", YES), ("_control", NO)):
     glue(f"ch6_right{key}", percent(share(aimed, "right")))
     was_right, was_wrong = aimed[aimed["right"]], aimed[~aimed["right"]]
     for short, some in (("was_right", was_right), ("was_wrong", was_wrong)):
-        text = f"{some['swapped'].mean():.0%} of {len(some)}" if len(some) else "none"
+        text = f"{100 * some['swapped'].mean():.0f} % of {len(some)}" if len(some) else "none"
         glue(f"ch6_{short}{key}", text)
     gap = stats.paired_difference(aimed.groupby("scene")["swapped"].mean(),
                                   random.groupby("scene")["swapped"].mean())
@@ -1028,8 +1028,8 @@ both = shouted.assign(clean=shouted["swapped"] & shouted["valid"])
 counted["swapped and valid"] = both.groupby(keys, sort=False)["clean"].mean()
 for short, arm in (("ids", "spatial IDs"), ("random", "random")):
     row = counted.loc[(YES, arm, 5.0)]
-    glue(f"ch6_five_{short}", f"{row['swapped']:.0%}")
-    glue(f"ch6_five_valid_{short}", f"{row['valid']:.0%}")
+    glue(f"ch6_five_{short}", f"{100 * row['swapped']:.0f} %")
+    glue(f"ch6_five_valid_{short}", f"{100 * row['valid']:.0f} %")
 counted = counted.rename_axis(["model", "arm", "factor"]).unstack("factor")
 counted.map("{:.0%}".format)
 
