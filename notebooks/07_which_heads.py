@@ -406,7 +406,7 @@ for name, table in attention.items():
                      "text": 1 - one["image"], "times chance": times})  # fmt: skip
 for key, name in (("", YES), ("_control", NO)):
     glue(f"ch7_looker{key}", name_of(LOOKER[name]))
-    glue(f"ch7_looks{key}", f"{own[name].loc[LOOKER[name]]:.0%}")
+    glue(f"ch7_looks{key}", f"{100 * own[name].loc[LOOKER[name]]:.0f} %")
 pd.DataFrame(rows).set_index(["model", "head"]).round(2)
 
 # %% [markdown]
@@ -869,7 +869,7 @@ for column, names in groups.items():
         row = {"questions": label}
         for arm in ("no cut", "team, whole image", "all but the team"):
             found = share(part[part["arm"] == arm], "odds")
-            row[arm] = f"{found.estimate:.1f} [{found.low:.1f}, {found.high:.1f}]"
+            row[arm] = f"{found.estimate:z.1f} [{found.low:z.1f}, {found.high:z.1f}]"
         rows.append(row)
 pd.DataFrame(rows).set_index("questions")
 
@@ -1051,8 +1051,8 @@ panels[0].set(xscale="log", xlabel="factor on the attention to the image",
 panels[1].set(xlabel="attention that is left on the image")
 panels[0].legend(fontsize=8)
 panels[1].get_legend().remove()
-glue("ch7_tenth", f"{left_over(YES, 0.1):.0%}")
-glue("ch7_hundredth", f"{left_over(YES, 0.01):.0%}")
+glue("ch7_tenth", f"{100 * left_over(YES, 0.1):.0f} %")
+glue("ch7_hundredth", f"{100 * left_over(YES, 0.01):.0f} %")
 
 # %% [markdown]
 # **Figure 7.7.** *Dose curves of the cut.* Left: by the factor that multiplies the attention
@@ -1211,7 +1211,7 @@ for line, name in zip(panels, MODELS, strict=True):
         colors = plt.cm.viridis((places[:, 0] / 3 + 0.5).repeat(len(PAIRS)).numpy())
         axes.scatter(flat[:, 0], flat[:, 1], s=14, c=colors, lw=0, zorder=3)
         slope = cells_per_cell(name, what)
-        axes.set_title(f"{what}: {slope.estimate:.2f} cells per cell", fontsize=10)
+        axes.set_title(f"{what}: {slope.estimate:z.2f} cells per cell", fontsize=10)
         axes.set_aspect("equal")
     line[0].set_ylabel(f"{name}, {SITE[name]}\ncells downward", fontsize=9)
     line[0].invert_yaxis()
@@ -1346,7 +1346,7 @@ for end, name in (("", YES), ("_control", NO)):
         turned = percent(stats.share(part["turned"]))
         glue(f"ch7_recovered_{keys[arm]}{end}", found)
         glue(f"ch7_turned_{keys[arm]}{end}", turned)
-        text = f"{found.estimate:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        text = f"{found.estimate:z.2f} [{found.low:z.2f}, {found.high:z.2f}]"
         rows.append({"model": name, "swapped at the nouns": arm,
                      "beliefs turned": turned, "recovered fraction": text,
                      "questions": found.n})  # fmt: skip
@@ -1496,7 +1496,7 @@ for axes, name in zip(panels, MODELS, strict=True):
                 alpha=0.55)  # fmt: skip
     axes.set(title=f"{name}, head {name_of(TEAM[name][0])}", xticks=[], yticks=[])
     for row, column in np.ndindex(values.shape) if values.size <= 100 else ():
-        axes.text(column + 0.5, row + 0.5, f"{values[row, column]:+.0f}", ha="center",
+        axes.text(column + 0.5, row + 0.5, f"{values[row, column]:+z.0f}", ha="center",
                   va="center", fontsize=7)  # fmt: skip
 figure.suptitle(case.prompt.question, fontsize=10)
 figure.colorbar(panels[0].images[-1], ax=panels, shrink=0.75,
@@ -1571,7 +1571,7 @@ for end, name in (("", YES), ("_control", NO)):
 #   patterns, outputs, with the same weights.
 # - Looking is easy to see and easy to over-read. The model's {glue:text}`ch7_looker` puts
 #   {glue:text}`ch7_looks` of its attention on the noun's object, the control's
-#   {glue:text}`ch7_looker_control` {glue:text}`ch7_looks_control`. Chance is
+#   {glue:text}`ch7_looker_control` puts {glue:text}`ch7_looks_control` there. Chance is
 #   {glue:text}`ch7_chance`.
 # - A **cut** before the softmax takes one look away and leaves rows that sum to one. Its
 #   controls are other keys, other heads, and everything but the team.
