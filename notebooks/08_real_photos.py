@@ -128,11 +128,11 @@ def show_photo(axes, photo, title=None):
         x, y, width, height = photo.box(name)
         box = plt.Rectangle((x, y), width, height, ec=color, fc="none", lw=2.2)
         axes.add_patch(box)
-        axes.text(x + 4, y - 7 if y > 40 else y + 22, name, color="white", fontsize=8,
+        axes.text(x + 4, y - 7 if y > 40 else y + 22, name, color="white", fontsize=9.5,
                   bbox={"fc": color, "ec": "none", "pad": 1.5})  # fmt: skip
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
-    axes.set_title(title or photo.question().text, fontsize=8.5, fontweight="normal")
+    axes.set_title(title or photo.question().text, fontsize=10.5, fontweight="normal")
 
 
 figure, panels = plt.subplots(2, 4, figsize=(12.5, 6.6))
@@ -303,7 +303,7 @@ square = plt.Rectangle(corner, side, side, fc="none", ec="white", lw=2.5, ls="--
 panels[0].add_patch(square)
 panels[1].imshow(middle(photo.image()))
 panels[1].set(xticks=[], yticks=[])
-panels[1].set_title("cropped: what the model gets", fontsize=9, fontweight="normal")
+panels[1].set_title("cropped: what the model gets", fontsize=10.5, fontweight="normal")
 show_photo(panels[2], photo.squared(), "squared: what it gets from us")
 figure.tight_layout()
 
@@ -542,8 +542,8 @@ def cell_of_box(box, size, rows, columns):
 # %%
 ch08.check_cell_of_box(cell_of_box)
 photo = JUDGE[0]
-print(cell_of_box(photo.box(photo.first), photo.size, 4, 4), "by hand")
-print(photo.place(photo.first, 4, 4), "by Photo.place")
+print(np.round(cell_of_box(photo.box(photo.first), photo.size, 4, 4), 3), "by hand")
+print(np.round(photo.place(photo.first, 4, 4), 3), "by Photo.place")
 
 # %% [markdown]
 # ### What to subtract
@@ -770,14 +770,14 @@ for axes in panels[1]:
     axes.set_xlabel("true place, in cells")
 for axes in panels[:, 0]:
     axes.set_ylabel("place that the word says")
-panels[0, 0].legend(loc="upper left")
+panels[0, 0].legend(loc="upper left", markerscale=2)
 figure.tight_layout()
 
 # %% [markdown]
 # **Figure 8.6.** *The map, read in photos.* Each point is one word in one photo of the
 # judging half; black where the answer to that question is wrong. Points beyond the frame are
 # drawn at its edge. IDs from white grids tell the places in photos if points lie on the line.
-# Read them as R2, which is 1 for all points on the line, 0 for guessing the mean and below
+# Read them as $R^2$, which is 1 for all points on the line, 0 for guessing the mean and below
 # zero for anything worse:
 #
 # | | columns | rows | error if right | if wrong |
@@ -785,7 +785,7 @@ figure.tight_layout()
 # | model | {glue:text}`ch8_r2_column` | {glue:text}`ch8_r2_row` | {glue:text}`ch8_error_right` | {glue:text}`ch8_error_wrong` |
 # | control | {glue:text}`ch8_r2_column_control` | {glue:text}`ch8_r2_row_control` | {glue:text}`ch8_error_right_control` | {glue:text}`ch8_error_wrong_control` |
 #
-# Do IDs hold in photos, by the rule "R2 above one half on both axes, with the whole interval"?
+# Do IDs hold in photos, by the rule "$R^2$ above one half on both axes, with the whole interval"?
 # In the model: **{glue:text}`ch8_holds`**. In the control: **{glue:text}`ch8_holds_control`**.
 #
 # The paper's Figure 8 makes the same split, and finds that wrong
@@ -882,7 +882,7 @@ figure.tight_layout()
 # number here is what "a readable ID need not be a used one" looks like from the inside of a
 # mistake.
 #
-# (How can the control's R2 be so low when its words have the order? R2 wants the place, in
+# (How can the control's $R^2$ be so low when its words have the order? $R^2$ wants the place, in
 # cells. A map with the wrong zero or the wrong scale still has an order.)
 #
 # ## Steer in photos
@@ -1264,8 +1264,8 @@ figure.tight_layout()
 # Difficulty ●○○ · importance ●●○ · 5 minutes, on paper
 #
 # The words say that the objects are `read` cells apart (signed: first less second); in truth
-# it is `true` cells. An edit of dose a moves the first noun's place by -a · `true` and the
-# second's by +a · `true`: it is made of the true places, not of those the model sees. Write
+# it is `true` cells. An edit of dose $a$ moves the first noun's place by $-a$ · `true` and the
+# second's by $+a$ · `true`: it is made of the true places, not of those the model sees. Write
 # `turning_dose(read, true)`: the dose at which the two places meet. Both have the same sign.
 # ````
 
@@ -1458,7 +1458,7 @@ for (measure, title), axes in zip(titles.items(), panels, strict=True):
     axes.set(xlabel=title)
 names = [f"{factor}: {level}" for factor, level in heights]
 panels[0].set_yticks(list(heights.values()), names)
-figure.tight_layout()
+figure.tight_layout(w_pad=3)
 
 # %% [markdown]
 # **Figure 8.12.** *Photos taken apart,* in the model, 95 % intervals over images; dotted, the
@@ -1564,8 +1564,10 @@ mended = repaired(to_mend, said)
 if len(mended):
     ch08.check_trial(mended, halves[0])
     maps = gaps(YES, SITE[YES]).set_index("case")["true map"]
-    mended["map was"] = mended["case"].map(maps)
-    mended["answer was"], mended["mended"] = mended["right"], mended["after"] < 0
+    said_as = {True: "right", False: "wrong"}
+    mended["map was"] = mended["case"].map(maps).map(said_as)
+    mended["answer was"] = mended["right"].map(said_as)
+    mended["mended"] = mended["after"] < 0
     keys = ["answer was", "map was", "arm", "dose"]
     mended = mended.groupby(keys)["mended"].agg(["mean", "size"]).round(2)
 mended
@@ -1578,7 +1580,7 @@ mended
 # - Square oblong photos, or count your boxes in what the model sees. With a centre cut off,
 #   the model is right in {glue:text}`ch8_cropped_cut`; squared, in
 #   {glue:text}`ch8_squared_cut`. Squaring has its own price.
-# - Do IDs read off white grids hold in photos? Model: **{glue:text}`ch8_holds`** (R2
+# - Do IDs read off white grids hold in photos? Model: **{glue:text}`ch8_holds`** ($R^2$
 #   {glue:text}`ch8_r2_column` for columns, {glue:text}`ch8_r2_row` for rows). Control:
 #   **{glue:text}`ch8_holds_control`**.
 # - Subtract the same kind of baseline on both sides. A wrong one may cost nothing at one block
