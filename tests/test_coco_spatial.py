@@ -182,7 +182,7 @@ def test_rows_that_cannot_be_used_are_listed_with_their_reasons(coco):
         2: "the false caption names no relation",
         3: "the false caption is not the opposite",
         4: "the false caption is not the opposite",
-        5: "the boxes contradict the caption: the dog at (20, 45) is not right the person at (70",
+        5: "the boxes contradict the caption: the dog at (20, 45) is not to the right of the",
         6: "there is no image 9 among the annotations",
         7: "there is no image -1 among the annotations",
         8: "is not [image_id, true caption, false caption]",

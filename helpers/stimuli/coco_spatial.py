@@ -371,9 +371,10 @@ def _check_relation(said: Caption, boxes: tuple[Box, Box]) -> None:
     (x, y), (other_x, other_y) = (box.centre for box in boxes)
     step_x, step_y = STEPS[said.relation]
     if (x - other_x) * step_x + (y - other_y) * step_y <= 0:
+        words = next(words for words, relation in _WORDS.items() if relation == said.relation)
         raise ValueError(
             f"the boxes contradict the caption: the {said.first} at ({x:.0f}, {y:.0f}) is not "
-            f"{said.relation} the {said.second} at ({other_x:.0f}, {other_y:.0f})"
+            f"{words} the {said.second} at ({other_x:.0f}, {other_y:.0f})"
         )
 
 
