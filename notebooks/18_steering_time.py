@@ -424,7 +424,6 @@ def compare(table, key, shorts):
     return found | {f"{key}_gap": percent(gap), f"{key}_verdict": verdict}
 
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 found = {}
 for kind, table in trial.items():
     found |= compare(table, kind, SHORT)
@@ -434,7 +433,7 @@ for kind, table in trial.items():
     pairs = {c.labels["scene"]: tuple(sorted(c.names)) for c in judging[kind]}
     shares = rights[rights["arm"] == "temporal IDs"]
     shares = shares.groupby(shares["scene"].map(pairs))["swapped"].mean()
-    low, high = f"{shares.min():.0%}", f"{shares.max():.0%}"
+    low, high = (f"{100 * share:.0f} %" for share in (shares.min(), shares.max()))
     found[f"{kind}_pairs"] = f"{low} to {high} ({len(shares)} pairs)"
     change = rights.pivot_table("change", "scene", "arm")
     for short, arm in (("first", "first noun"), ("second", "second noun"),
@@ -756,7 +755,6 @@ def about_crossings(odds, other):
     return done, found
 
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 found, crossed = {}, []
 if framed is not None:
     clear = framed.query("distance != 0 and arm == 'turned'")
@@ -790,11 +788,11 @@ def draw(axes, parts, x):
     tones = {label: tone for label, tone, _ in parts}
     plots.with_band(pd.DataFrame(rows), x, "what", axes, tones)
     axes.axhline(0, color="0.3", lw=1)
-    axes.legend(fontsize=7.5)
+    axes.legend(ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1), fontsize=9)
 
 
 if framed is not None:
-    figure, panels = plt.subplots(1, 3, figsize=(13, 3.9), width_ratios=[1, 1.1, 0.9])
+    figure, panels = plt.subplots(1, 3, figsize=(11, 4.4), width_ratios=[1, 1.1, 0.9])
     ids = framed.query("noun == 0 and arm == 'temporal IDs'")
     thirds = (0, 2, "#440154"), (3, 4, "#21918c"), (5, 7, "#b5a318")
     groups = [(f"other in {low} to {high}", tone, ids[ids["other"].between(low, high)])
@@ -810,7 +808,8 @@ if framed is not None:
                      ("turned timeline", "#7F7F7F", framed.query("arm == 'turned'")),
                      ("object moved", "#009E73", moved)], "distance")  # fmt: skip
     panels[1].axvline(0, color="0.6", lw=1, ls="--")
-    panels[1].set_xlabel("frames later than the other object")
+    panels[1].set(xlabel="frames later than the other object",
+                  xticks=range(2 - FRAMES, FRAMES, 2))  # fmt: skip
     tones = "#0072B2", "#56B4E9", "#D55E00"
     for number, (done, tone) in enumerate(zip(crossed, tones, strict=True)):
         spread = np.random.default_rng(number).uniform(-0.12, 0.12, len(done))
@@ -844,8 +843,9 @@ if framed is not None:
 # **Table 18.3.** *The sweep in numbers.* Crossings are looked for where the other object is in
 # frames 1 to 6. A coordinate has slope one, and the true frame counts nothing. A weight above zero
 # is a time that still comes in by another way. (At a dose $D$ a coordinate's weight would be
-# $(1 - D) / D$: below zero where an edit overshoots.) On a turned timeline, {glue:text}`ch18_turned_follow` of beliefs follow: a short move often leaves the order
-# as it is, and then the old answer follows as well.
+# $(1 - D) / D$ and so below zero where an edit overshoots.) On a turned timeline,
+# {glue:text}`ch18_turned_follow` of beliefs follow: a short move often leaves the order as it is,
+# and then the old answer follows as well.
 #
 # On clips that did not choose its width, a sigmoid is {glue:text}`ch18_first_shape` (a step, a line)
 # for the first noun and {glue:text}`ch18_second_shape` for the second. The object itself, moved,
