@@ -504,7 +504,7 @@ keep("parts", parts)
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 PART = {"place": TONE["column"], "time": TONE["time"], "rest": "#7F7F7F"}
-figure, panels = plt.subplots(1, 4, figsize=(13, 3.4), sharey=True)
+figure, panels = plt.subplots(1, 4, figsize=(11, 3.2), sharey=True)
 for (noun, title), axes in zip(itertools.product((0, 1), ASKED), panels, strict=True):
     part = parts[(parts["noun"] == noun) & (parts["question"] == ASKED[title])]
     plots.with_band(part, "block", "part", axes, PART)
@@ -527,7 +527,7 @@ for short, text in (("time", BEFORE_AFTER), ("space", LEFT_RIGHT)):
         glue(f"ch19_{part}_when_{short}", percent(found))
 summed = float(sum(first[text, part] for text in ASKED.values() for part in PART))
 rest = float(sum(first[text, "rest"] for text in ASKED.values())) / summed
-glue("ch19_rest", f"{max(rest, 0):.0%}" if summed > 0.1 else "not measured")
+glue("ch19_rest", f"{100 * max(rest, 0):.0f} %" if summed > 0.1 else "not measured")
 adds = "a sum" if rest < 0.1 else "a sum in the main" if rest < 0.3 else "a table"
 glue("ch19_adds", adds if summed > 0.1 else "too weak to tell")
 
@@ -649,20 +649,17 @@ def draw_cross(axes, how, outcome, arms):
         told = f"{best}\n[{', '.join(ends)}]"
         ink = "white" if abs(found["estimate"]) > 0.6 * limit else "black"
         axes.text(x, y, told, ha="center", va="center", fontsize=9, color=ink)
-    told = [arm.replace(" ", "\n") for arm in arms]
-    axes.set_xticks(range(len(arms)), told, fontsize=9)
+    axes.set_xticks(range(len(arms)), arms, fontsize=9)
     axes.set_yticks(range(len(LIVE)), [names[asked] for asked in LIVE], fontsize=9)
     axes.set_title(f"{outcome}, {how}", fontsize=10)
     axes.grid(False)
 
 
 if LIVE:
-    rows = [["own", "."], ["matched", "swapped"]]
-    figure, panels = plt.subplot_mosaic(rows, figsize=(11.5, 6.4), layout="constrained")
-    draw_cross(panels["own"], "own dose", "aimed change", list(KINDS))
-    draw_cross(panels["matched"], "matched", "aimed change", ARMS)
-    draw_cross(panels["swapped"], "matched", "swapped", ARMS)
-    panels["swapped"].set_yticklabels([])
+    figure, panels = plt.subplots(3, figsize=(8, 7.5), layout="constrained")
+    draw_cross(panels[0], "own dose", "aimed change", list(KINDS))
+    draw_cross(panels[1], "matched", "aimed change", ARMS)
+    draw_cross(panels[2], "matched", "swapped", ARMS)
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 at = cross[cross["how"] == "matched"].set_index(["outcome", "asked", "edit"])
@@ -686,9 +683,9 @@ for outcome, asked, edit in itertools.product(("aimed change", "swapped"), KINDS
 both = "time" in LIVE and len(LIVE) > 1
 glue("ch19_leaks", (", ".join(leaks) or "none") if both else "not measured")
 glue("ch19_small", (", ".join(small) or "none") if both else "not measured")
-glue("ch19_worst", f"{worst:.0%}" if both else "not measured")
+glue("ch19_worst", f"{100 * worst:.0f} %" if both else "not measured")
 valid = [at.loc[("valid", asked, asked), "estimate"] for asked in LIVE]
-glue("ch19_valid", f"{min(valid):.0%}" if valid else "not measured")
+glue("ch19_valid", f"{100 * min(valid):.0f} %" if valid else "not measured")
 works = both and all(at.loc[("aimed change", a, a), "low"] > 0 for a in LIVE)
 verdict = "no cross-talk" if not leaks else "cross-talk"
 verdict = verdict if works else "nothing: not every edit works in its own question"
@@ -875,7 +872,7 @@ keep("path_weights", weights)
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 OF = {"start": "#E69F00", "end": "#0072B2", "mean of the path": "#009E73"}
-figure, panels = plt.subplots(1, 3, figsize=(12.5, 3.6), sharey=True)
+figure, panels = plt.subplots(1, 3, figsize=(11, 3.8), sharey=True)
 for text, axes in zip(TEXTS, panels, strict=True):
     part = weights[(weights["text"] == text) & (weights["of"] != "sum")]
     plots.with_band(part, "block", "of", axes, OF)
@@ -884,11 +881,10 @@ for text, axes in zip(TEXTS, panels, strict=True):
     axes.axhline(0, color="0.3", lw=1)
     axes.axvline(BLOCK, color="0.5", ls=":", lw=1.5)
     axes.set_title(text)
-    if axes is not panels[0]:
-        axes.get_legend().remove()
-panels[0].legend(fontsize=8)
-panels[0].set(ylabel="weight", ylim=(-1.5, 2.5))
-figure.tight_layout()
+    axes.get_legend().remove()
+panels[0].set(ylabel="weight", ylim=(-1.5, 2))
+figure.tight_layout(rect=(0, 0, 1, 0.92))
+figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncols=4)
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 at = weights[weights["block"] == BLOCK].set_index(["text", "of"])
@@ -1127,7 +1123,7 @@ TURNS = {"motion": "#CC79A7", "off the place plane": "#56B4E9",
          "noise": "#7F7F7F"}  # fmt: skip
 if turning is not None:
     matched = dict(list(turning[turning["how"] == "matched"].groupby("arm")))
-    figure, panels = plt.subplots(1, 3, figsize=(13, 3.4), width_ratios=[1, 1, 1])
+    figure, panels = plt.subplots(1, 3, figsize=(11, 3.2))
     for column, axes in zip(("aimed change", "swapped"), panels, strict=False):
         for height, (arm, color) in enumerate(TURNS.items()):
             found = over_clips(matched[arm], column, only_right=column == "swapped")
@@ -1158,7 +1154,7 @@ for arm, short in shorts.items():
 block = int(TURN_BLOCK) if MOVES else BLOCK
 row = alike.set_index("block").loc[block]
 glue("ch19_motion_cosine", as_interval(row))
-glue("ch19_motion_share", f"{row['share']:.0%}")
+glue("ch19_motion_share", f"{100 * row['share']:.0f} %")
 reads = told[told["block"] == block].set_index("read with")
 for short, name in (("all", "all of it"), ("off", "off the place plane")):
     found = as_interval(reads.loc[name])
@@ -1170,7 +1166,7 @@ if change:
     part = change["column"].estimate / change["motion"].estimate
     glue("ch19_used", "is used" if used else "is not used at this length")
     glue("ch19_beyond", f"has {'an' if beyond else 'no'} effect of its own")
-    told = f"moves (by {part:.0%} of what the motion vector does)"
+    told = f"moves (by {100 * part:.0f} % of what the motion vector does)"
     glue("ch19_by_place", told if by_place else "does not move")
 else:
     for key in ("used", "beyond", "by_place"):
