@@ -180,7 +180,6 @@ cells = {
 }
 shading = [(3, True, 0, 0), (1, False, 0, 0), (1, False, 2, 0), (1, False, 2, DEPTH),
            (1, False, 2, DEPTH, True)]  # fmt: skip
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, panels = plt.subplots(2, 3, figsize=(11, 6.2))
 for axes, (name, count), shade in zip(panels.flat, cells.items(), shading, strict=False):
     share = count / len(prompt) / vlm.n_layers
@@ -447,7 +446,7 @@ share = {
     "logits and the rest": spent["logits"] + spent["the rest"],
 }
 share = pd.Series(share) / sum(share.values())
-glue("speed_needed", f"{share['blocks above, from “frog” on']:.1%}")
+glue("speed_needed", f"{100 * share['blocks above, from “frog” on']:.1f} %")
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, axes = plt.subplots(figsize=(8, 1.9))
@@ -537,7 +536,7 @@ def told(name, form):
 glue("speed_naive", told("edit_vs_naive", "{:.0f}"))
 glue("speed_kept", told("edit_vs_naive, clean pass kept", "{:.0f}"))
 glue("speed_peer", told("edit_vs_best_peer", "{:.0f}"))
-glue("speed_limit", told("share_of_limit", "{:.0%}"))
+glue("speed_limit", told("share_of_limit", "{:.0%}").replace("%", " %"))
 glue("speed_extract", told("extract_vs_naive", "{:.1f}"))
 glue("speed_extract_one", told("extract_vs_naive, one question an image", "{:.1f}"))
 machine = record["machine"] if record else {}
