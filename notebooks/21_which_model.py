@@ -63,7 +63,7 @@ from helpers.stimuli import questions
 
 # %%
 table = helpers.models()
-table.drop(columns="note").sort_values("parameters")
+table.drop(columns=["family", "note"]).sort_values("parameters")
 
 # %%
 notes = table.loc[table["note"] != "", "note"]
@@ -448,7 +448,8 @@ pd.DataFrame(rows).set_index("bits").map("{:.0%}".format)
 
 # %%
 found = sorted(str(path.relative_to(folder)) for path in folder.glob("*/*"))
-print("\n".join(found) or "nothing here yet")
+print("\n".join(found[:6]) or "nothing here yet")
+print(f"in all: {len(found)} files" if found else "run a chapter first")
 print("CUDA:", torch.cuda.get_device_name() if torch.cuda.is_available() else "none")
 
 # %% [markdown]
