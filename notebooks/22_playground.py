@@ -274,7 +274,7 @@ own = [position for position in grid.positions
 from_frog = np.stack([heads.looks("frog", block) for block in range(vlm.n_layers)])
 block, head = (int(value) for value in courier(from_frog, own, grid.positions))
 glue("ch22_courier", f"{block}.{head}")
-glue("ch22_courier_share", f"{from_frog[block, head, own].sum():.0%}")
+glue("ch22_courier_share", f"{100 * from_frog[block, head, own].sum():.0f} %")
 
 # %% [markdown]
 # Here head {glue:text}`ch22_courier` puts {glue:text}`ch22_courier_share` of its attention on the
@@ -415,7 +415,7 @@ for tried in (1, 20, 200):
 # ## Summary
 #
 # - A push lands where it is aimed, in every block. Whether it *matters* shows in the belief alone. Here
-#   it does after: {glue:text}`ch22_turns`.
+#   it does after these blocks: {glue:text}`ch22_turns`.
 # - The picture's news is at the word at depth {glue:text}`ch22_at_word`, and at the last token at depth
 #   {glue:text}`ch22_at_last`.
 # - A head's looks are a place to start from ({glue:text}`ch22_courier` looks at the frog most), and no

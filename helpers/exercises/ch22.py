@@ -212,7 +212,7 @@ def check_courier(
     assert got is not None and np.shape(got) == (2,), "return two numbers: (block, head)"
     got = tuple(int(value) for value in got)
     if got == (1, 1):
-        print("Correct: head 1.1 brings most from the object.")
+        print("Correct: in our example, head 1.1 brings most from the object.")
         return
     assert got in shares, f"there is no head {got}: the pattern is [block, head, position]"
     told = f"head {got[0]}.{got[1]} puts {shares[got][0]:.0%} on the object, head 1.1 puts 62%. "
