@@ -407,7 +407,7 @@ panels[1].set(xlabel="position in the sequence", ylabel="change on entering",
               xlim=(patches.positions[0] - 1, patches.positions[-1] + 1),
               ylim=(0, 1.25 * float(moved.max())))  # fmt: skip
 panels[1].xaxis.get_major_locator().set_params(integer=True)
-panels[1].legend(fontsize=8, ncol=2)
+panels[1].legend(fontsize=9, ncol=2)
 figure.tight_layout()
 
 # %% [markdown]
@@ -505,7 +505,7 @@ axes.grid(False)
 axes.imshow(grid.astype(float), cmap="RdYlGn", vmin=-0.25, vmax=1.25, aspect="auto", alpha=0.75)
 for row, column in np.ndindex(grid.shape):
     axes.text(column, row, "✓" if grid.iloc[row, column] else "✗", ha="center", va="center")
-axes.set_xticks(range(grid.shape[1]), grid.columns, rotation=15, ha="right")
+axes.set_xticks(range(grid.shape[1]), [name.replace(" ", "\n") for name in grid.columns])
 axes.set_yticks(range(grid.shape[0]), grid.index)
 figure.tight_layout()
 caught = (~grid.drop(columns="the right entry")).sum()
