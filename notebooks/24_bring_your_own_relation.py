@@ -430,9 +430,10 @@ for end, name in (("", YES), ("_control", NO)):
 #
 # For *between*, the first noun puts {glue:text}`ch24_read_first` of new twins in order, best after
 # block {glue:text}`ch24_read_first_block`; the last token {glue:text}`ch24_read_last`, after block
-# {glue:text}`ch24_read_last_block`. (In the control: {glue:text}`ch24_read_first_control`,
-# {glue:text}`ch24_read_last_control`. The best of several blocks is a little too high. With a share
-# near one that does not matter; with one of 0.6 it would.)
+# {glue:text}`ch24_read_last_block`. (In the control, the first noun:
+# {glue:text}`ch24_read_first_control`; the last token: {glue:text}`ch24_read_last_control`. The best
+# of several blocks is a little too high. With a share near one that does not matter; with one of
+# 0.6 it would.)
 #
 # So there is a vector of *between* at the word "frog", before the question has even said
 # "between". It carries over to objects that it was not made of, and the place of no single object explains
@@ -664,7 +665,9 @@ def choose(name, kind):
 
 
 CHOSEN = {(YES, kind): choose(YES, kind) for kind in LIVE[YES]}
-print(CHOSEN)
+for (_, kind), blocks in CHOSEN.items():
+    told = ", ".join(f"{arm} at the {word}: {block}" for (word, arm), block in blocks.items())
+    print(f"{kind}, after block: {told}")
 
 
 # %% [markdown]
@@ -768,7 +771,7 @@ for kind in DRAW:
         put(f"{kind}_gap")
         put(f"{kind}_reached")
     put(f"{kind}_verdict", said)
-    print(kind, "at the first noun:", said)
+    print(kind, "at the first noun:", said or "not measured")
 
 # %% [markdown]
 # **Figure 24.4.** *Reading is not using.* Share of beliefs swapped on held-out objects; full dots: from a
@@ -834,7 +837,7 @@ for name, kind in TRIAL:
     BY_DOSE[name, kind] = trials.run(MODELS[name], jobs, CACHE)
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
-figure, panels = plt.subplots(count, 3, figsize=(12.5, 3.6 * count), squeeze=False, sharey=True)
+figure, panels = plt.subplots(count, 3, figsize=(11, 4 * count), squeeze=False, sharey=True)
 ways = (("word", 0), ("word", 1), ("last", None))
 for line, (key, table) in zip(panels, BY_DOSE.items(), strict=False):
     for axes, (word, side) in zip(line, ways, strict=True):
@@ -847,6 +850,8 @@ for line, (key, table) in zip(panels, BY_DOSE.items(), strict=False):
         axes.set(xscale="log", ylim=(-0.03, 1.03), xlabel=f"dose, in {unit}")
         axes.set_xticks(DOSES, [f"{dose:g}" for dose in DOSES])
         axes.minorticks_off()
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=3, fontsize=9,
+                    handlelength=1.2, columnspacing=1)  # fmt: skip
         where = "last token" if word == "last" else f"first noun, {SIDES[side]}"
         axes.set_title(f"{key[1]}: {where}", fontsize=10)
     line[0].set_ylabel("share of beliefs swapped")
