@@ -886,8 +886,8 @@ for layer, change in zip(blocks(vlm), changes, strict=True):
     for noun, word in enumerate(("first noun", "second noun")):
         own, partner, both = (change[:, picture, noun] for picture in (1 + noun, 2 - noun, 3))
         lines[word, layer] = code_of(own, both, partner)
-code = pd.DataFrame(lines, index=["absolute", "relative"]).T.round(2)
-code.unstack(0).swaplevel(axis=1).sort_index(axis=1)
+code = pd.DataFrame(lines, index=["absolute", "relative"]).T.round(2) + 0.0  # no -0.00
+code.unstack(0).swaplevel(axis=1).sort_index(axis=1).rename_axis("after block")
 # Still to do: intervals (draw scenes again, all four pictures of a scene together), the same
 # along rows, and the control: a step of an object that the question does not name.
 

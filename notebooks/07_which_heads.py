@@ -1506,10 +1506,10 @@ glue("ch7_second_noun", case.names[1])
 
 # %% [markdown]
 # **Figure 7.11.** *Point the head.* Each patch is coloured by the belief that the model has
-# when the head looks, from the first noun ("{glue:text}`ch7_first_noun`"), at this patch alone:
+# when the head looks, from the first noun (“{glue:text}`ch7_first_noun`”), at this patch alone:
 # blue for "Left", red for "Right". The picture and the question never change. If the head's
 # gaze is what places the first object, blue lies left of the second object
-# ("{glue:text}`ch7_second_noun`") and red lies right of it. In the control, point where you
+# (“{glue:text}`ch7_second_noun`”) and red lies right of it. In the control, point where you
 # will.
 #
 # How often does it work? Mind a trap that you met in Chapter 6: many patches lie on the side
