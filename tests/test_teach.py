@@ -1,5 +1,7 @@
 """Fine-tuning with the ID loss: what learns, from which loss, and that arms share batches."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
@@ -27,7 +29,8 @@ def vlm():
 
 @pytest.fixture(scope="module")
 def teacher(vlm):
-    return Teacher.from_model(vlm, vlm.resid_post(1), names=NAMES, pairs=2, partners=1)
+    site = vlm.resid_post(1)
+    return Teacher.from_model(vlm, site, names=NAMES, pairs=2, partners=1, plan=PLAN)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +184,46 @@ def test_the_shuffled_teacher_says_wrong_places(teacher, cases):
             assert before.norm() == pytest.approx(float(after.norm()), rel=1e-5)
 
 
+def test_probes_find_a_place_that_was_planted_in_the_states(vlm, teacher, cases, monkeypatch):
+    """Row and column on two directions of each noun's own, under noise and the word's mean."""
+    generator = torch.Generator().manual_seed(0)
+    axes = torch.randn(2, 2, vlm.d_model, generator=generator)  # [nouns, (row, column), d_model]
+
+    def states_of(some):
+        places = torch.tensor([case.places for case in some], dtype=torch.float32)
+        states = torch.einsum("cnp,npd->cnd", places - 1.5, axes)
+        states = states + 0.1 * torch.randn(states.shape, generator=generator)
+        return states + module.means_of(teacher.means, some), places
+
+    drawn = []
+    monkeypatch.setattr(module, "draw_cases", lambda *a: drawn.extend(draw_cases(*a)) or drawn[-4:])
+    monkeypatch.setattr(module, "read_states", lambda *a: states_of(drawn)[0][None])
+    probes = module.fit_probes(vlm, teacher.site, teacher.means, PLAN, steps=40)
+    knowing = replace(teacher, probes=probes)
+    states, places = states_of(cases)
+    means = module.means_of(teacher.means, cases)
+    probed = knowing.probed(states, means, cases)
+    torch.testing.assert_close(probed, places, atol=0.1, rtol=0)
+    assert module.place_loss(probed, cases).max() < 0.02
+    other = knowing.probed(states.flip(1) - means.flip(1) + means, means, cases)
+    assert (other - places.flip(1)).abs().max() > 0.3  # each noun has a probe of its own
+
+
+def test_the_place_loss_brings_probes_nearer_to_the_places(vlm, teacher, cases):
+    plan = replace(PLAN, steps=20, rate=1e-3, place_weight=100)
+    spots = [[span[-1] for span in case.spans] for case in cases]
+
+    def error(model):
+        states = read_states(model, [case.prompt for case in cases], spots, [teacher.site])[0]
+        means = teacher.wanted(cases)[1]
+        return float(module.place_loss(teacher.probed(states, means, cases), cases).mean())
+
+    before = error(vlm)
+    lesson = teach(vlm, teacher, "places", 0, plan, progress=False, draw=lambda step: cases)
+    with taught(vlm, lesson) as after:
+        assert error(after) < 0.8 * before
+
+
 def test_teaching_lowers_the_loss(vlm, teacher):
     plan = Plan(steps=12, images=2, questions=4, rate=3e-3, warmup=1, scenes=GRIDS, pixels=112)
     found = teach(vlm, teacher, "ids-alone", 0, plan, progress=False)
@@ -219,7 +262,7 @@ def test_unknown_arm(vlm, teacher):
 
 def test_a_loss_that_is_no_number(vlm, teacher):
     broken = {key: value * torch.nan for key, value in teacher.means.items()}
-    broken = Teacher(teacher.site, teacher.ids, broken)
+    broken = replace(teacher, means=broken)
     with pytest.raises(RuntimeError, match=r"arm ids, seed 0: at step 0 .*Try a lower rate"):
         teach(vlm, broken, "ids", 0, PLAN, progress=False)
 
@@ -228,14 +271,14 @@ def test_a_loss_that_is_no_number(vlm, teacher):
 def test_any_family_can_be_taught(family):
     vlm = load_vlm(*ZOO[family]())
     site = vlm.resid_post(vlm.n_layers - 1)
-    teacher = Teacher.from_model(vlm, site, ["left_right"], NAMES[:2], pairs=2, partners=1)
-    # Of two names, only this pair can be asked about.
-    teacher = Teacher(site, teacher.ids, module.read_means(vlm, site, ["left_right"], NAMES))
     plan = Plan(
         steps=1, images=1, questions=2, per_pass=1, kinds=("left_right",), scenes=GRIDS, pixels=84
     )
-    found = teach(vlm, teacher, "ids", 0, plan, progress=False)
-    assert found.losses[["answer_loss", "id_loss"]].notna().all(axis=None)
+    options = {"pairs": 2, "partners": 1, "plan": plan}
+    teacher = Teacher.from_model(vlm, site, ["left_right"], NAMES, **options)
+    for arm in ("ids", "places"):
+        found = teach(vlm, teacher, arm, 0, plan, progress=False)
+        assert found.losses[["answer_loss", "id_loss", "place_loss"]].notna().all(axis=None)
 
 
 def test_parts_of_a_step_add_up(vlm, teacher):

@@ -3,12 +3,14 @@
     python -m helpers.training.teach tiny-llava-early --out taught --arms answers ids --seeds 0 1 2
 
 Only the MLPs of the vision tower learn. Every arm has the same questions, drawn from the seed and
-the step alone, so that arms differ in their loss and in nothing else:
+the step alone, so that arms differ in their loss and in nothing else::
 
-``answers``   minus the log-probability of the right answer, over its surface forms
-``ids``       + ``weight`` * (1 - cosine(state of a noun, ID of its object's true place))
-``shuffled``  the same with the IDs at wrong cells: a control
-``ids-alone`` the ID loss without the answers
+    answers    minus the log-probability of the right answer, over its surface forms
+    ids        + weight * (1 - cosine(state of a noun, ID of its object's true place))
+    shuffled   the same with the IDs at wrong cells: a control
+    places     + place_weight * squared error of a linear probe of the place at a noun's state:
+               a control that tells where things are, and not which vector says so
+    ids-alone  the ID loss without the answers
 
 IDs are centred: each is a difference from the mean over places. So the state of a noun is centred
 too, by the mean state of that very word over places, before they are compared. Each noun of a
@@ -32,6 +34,7 @@ import pandas as pd
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from sklearn.linear_model import RidgeCV
 from torch import nn
 from torch.nn import functional
 from tqdm.auto import tqdm
@@ -65,17 +68,23 @@ Judge = Callable[[HookedVLM], pd.DataFrame]
 
 @dataclass(frozen=True)
 class Arm:
-    """What an arm learns from: right answers or not; "true" IDs, "shuffled" ones, or none ("")."""
+    """What an arm learns from.
+
+    Attributes:
+        answers: whether from right answers.
+        second: the loss beside them: "ids", "shuffled" IDs, "places" by a probe, or none ("").
+    """
 
     answers: bool
-    ids: str
+    second: str
 
 
 ARMS = {
     "answers": Arm(True, ""),
-    "ids": Arm(True, "true"),
+    "ids": Arm(True, "ids"),
     "shuffled": Arm(True, "shuffled"),
-    "ids-alone": Arm(False, "true"),
+    "places": Arm(True, "places"),
+    "ids-alone": Arm(False, "ids"),
 }
 
 
@@ -87,6 +96,7 @@ class Plan:
         images: of every step.
         questions: of every step; all are about training pairs and places.
         weight: of the ID loss beside the answers' loss.
+        place_weight: of the probes' loss, which is in squared cells.
         decay: the share of the steps in which the rate falls to zero.
         per_pass: questions in one forward pass at most; 0: all of a step's.
         judge_every: steps between two judgements.
@@ -98,6 +108,7 @@ class Plan:
     questions: int = 8
     rate: float = 1e-3
     weight: float = 1.0
+    place_weight: float = 0.3
     warmup: int = 10
     decay: float = 0.3
     kinds: tuple[str, ...] = KINDS
@@ -152,6 +163,13 @@ def _write(parameters: dict[str, nn.Parameter], values: dict[str, torch.Tensor])
 
 # The teacher ------------------------------------------------------------------------------------
 
+#: Weights ``[d_model, 2]`` and bias ``[2]`` of what reads (row, column), in cells.
+Probe = tuple[torch.Tensor, torch.Tensor]
+#: From (noun, kind, object) to a mean state, ``[d_model]``.
+Means = dict[tuple[int, str, str], torch.Tensor]
+#: The seed of the questions on which probes are fitted; no lesson has it.
+_PROBED = 2**20
+
 
 @dataclass(frozen=True)
 class Teacher:
@@ -161,11 +179,13 @@ class Teacher:
         site: where they are read.
         ids: from a kind of question to the IDs of its first and of its second noun.
         means: from (noun, kind, object) to the mean state of that word over places, ``[d_model]``.
+        probes: what reads the place off a centred state, by the kind of question, for each noun.
     """
 
     site: str
     ids: dict[str, NounIDs]
-    means: dict[tuple[int, str, str], torch.Tensor]
+    means: Means
+    probes: dict[str, tuple[Probe, Probe]]
 
     @classmethod
     def from_model(
@@ -177,11 +197,13 @@ class Teacher:
         pairs: int = 8,
         partners: int = 2,
         seed: int = 0,
+        plan: Plan = Plan(),
     ) -> "Teacher":
-        """Read IDs and means off clean grids, with training pairs alone."""
+        """Read IDs and means off clean grids, probes off a plan's scenes; all of training pairs."""
         options = {"pairs": pairs, "partners": partners, "seed": seed, "sites": [site]}
         ids = trials.extract_ids(vlm, kinds, **options)
-        return cls(site, ids, read_means(vlm, site, kinds, names, seed))
+        means = read_means(vlm, site, kinds, names, seed)
+        return cls(site, ids, means, fit_probes(vlm, site, means, plan))
 
     def shuffled(self, seed: int) -> "Teacher":
         """The same IDs at wrong cells; both nouns' and all kinds' cells are mixed up alike."""
@@ -190,6 +212,18 @@ class Teacher:
         }
         return replace(self, ids=mixed)
 
+    def probed(
+        self, states: torch.Tensor, means: torch.Tensor, cases: Sequence[Case]
+    ) -> torch.Tensor:
+        """The (row, column) that probes read off the states of nouns, ``[cases, 2, 2]``."""
+        parts = [zip(*self.probes[case.kind], strict=True) for case in cases]
+        weights, bias = (
+            torch.stack([one for part in each for one in part]).to(states.device)
+            for each in zip(*parts, strict=True)
+        )
+        centred = (states.float() - means).flatten(0, 1)
+        return (torch.einsum("nd,ndp->np", centred, weights) + bias).unflatten(0, (-1, 2))
+
     def wanted(self, cases: Sequence[Case]) -> tuple[torch.Tensor, torch.Tensor]:
         """The IDs of the true places and the means to subtract, ``[cases, 2, d_model]`` each."""
         wanted = [
@@ -197,12 +231,39 @@ class Teacher:
             for case in cases
             for ids, place in zip(self.ids[case.kind], case.places, strict=True)
         ]
-        means = [
-            self.means[noun, case.kind, name]
-            for case in cases
-            for noun, name in enumerate(case.names)
-        ]
-        return torch.stack(wanted).unflatten(0, (-1, 2)), torch.stack(means).unflatten(0, (-1, 2))
+        return torch.stack(wanted).unflatten(0, (-1, 2)), means_of(self.means, cases)
+
+
+def means_of(means: Means, cases: Sequence[Case]) -> torch.Tensor:
+    """The mean states of the cases' nouns, ``[cases, 2, d_model]``."""
+    each = [means[noun, case.kind, name] for case in cases for noun, name in enumerate(case.names)]
+    return torch.stack(each).unflatten(0, (-1, 2))
+
+
+def fit_probes(
+    vlm: HookedVLM, site: str, means: Means, plan: Plan, steps: int = 24
+) -> dict[str, tuple[Probe, Probe]]:
+    """Ridge regressions from centred states of nouns to (row, column).
+
+    Fitted on as many questions as so many steps of a lesson have, about the plan's own scenes:
+    probes that know clean grids alone are lost in clutter.
+    """
+    cases = [case for step in range(steps) for case in draw_cases(vlm, plan, _PROBED, step)]
+    spots = [[span[-1] for span in case.spans] for case in cases]
+    states = read_states(vlm, [case.prompt for case in cases], spots, [site])[0]
+    centred = (states - means_of(means, cases)).numpy()
+    found = {}
+    for kind in dict.fromkeys(case.kind for case in cases):
+        rows = [row for row, case in enumerate(cases) if case.kind == kind]
+        places = np.array([cases[row].places for row in rows])
+        found[kind] = tuple(_fit_probe(centred[rows, noun], places[:, noun]) for noun in (0, 1))
+    return found
+
+
+def _fit_probe(states: np.ndarray, places: np.ndarray) -> Probe:
+    ridge = RidgeCV(alphas=np.logspace(-2, 5, 15)).fit(states, places)
+    weights, bias = torch.tensor(ridge.coef_.T), torch.tensor(ridge.intercept_)
+    return weights.float(), bias.float()
 
 
 def read_means(
@@ -212,7 +273,7 @@ def read_means(
     names: Sequence[str],
     seed: int = 0,
     cells: Sequence[int] = range(GRID**2),
-) -> dict[tuple[int, str, str], torch.Tensor]:
+) -> Means:
     """The mean state of every name over the cells of a grid, as first and as second noun.
 
     Each name stands in each cell once, beside another object that training may show with it. Fewer
@@ -252,6 +313,12 @@ def read_means(
 def id_loss(states: torch.Tensor, means: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
     """``1 - cosine(state - mean, ID)``, ``[...]`` from ``[..., d_model]``; both sides centred."""
     return 1 - functional.cosine_similarity(states.float() - means, wanted, dim=-1)
+
+
+def place_loss(probed: torch.Tensor, cases: Sequence[Case]) -> torch.Tensor:
+    """Squared distance between probed and true places ``[cases, 2]``, in cells."""
+    true = torch.tensor([case.places for case in cases]).to(probed)
+    return (probed - true).square().sum(-1)
 
 
 # Questions --------------------------------------------------------------------------------------
@@ -500,7 +567,7 @@ class _Run:
     def __init__(self, vlm, teacher, arm, seed, plan, judge, folder) -> None:
         self.vlm, self.teacher, self.plan, self.judge = vlm, teacher, plan, judge
         self.arm, self.seed, self.step = arm, seed, 0
-        self.pupil = teacher.shuffled(seed) if ARMS[arm].ids == "shuffled" else teacher
+        self.told = teacher.shuffled(seed) if ARMS[arm].second == "shuffled" else teacher
         self.parameters = vision_mlps(vlm.model)
         # A step is smaller than what half precision can hold.
         self.copies = {n: p.detach().float().clone() for n, p in self.parameters.items()}
@@ -539,23 +606,24 @@ class _Run:
         """One step; the mean losses over its questions."""
         cases = self.draw(step)
         size = self.plan.per_pass or len(cases)
-        sums = torch.zeros(2)
+        sums = torch.zeros(3)
         for begin in range(0, len(cases), size):
             part = cases[begin : begin + size]
             loss, shown = self._loss(part)
             (loss * len(part) / len(cases)).backward()
             sums += shown * len(part) / len(cases)
-        answer, ids = sums.tolist()
-        if not (math.isfinite(answer) and math.isfinite(ids)):
+        answer, ids, places = sums.tolist()
+        if not all(map(math.isfinite, (answer, ids, places))):
             raise RuntimeError(
-                f"arm {self.arm}, seed {self.seed}: at step {step} the answers' loss is {answer} "
-                f"and the ID loss {ids}. Try a lower rate than {self.plan.rate:g}"
+                f"arm {self.arm}, seed {self.seed}: at step {step} the answers' loss is {answer}, "
+                f"the ID loss {ids} and that of places {places}. Try a lower rate than "
+                f"{self.plan.rate:g}"
             )
         self._update(step)
-        return {"answer_loss": answer, "id_loss": ids}
+        return {"answer_loss": answer, "id_loss": ids, "place_loss": places}
 
     def _loss(self, cases: Sequence[Case]) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the arm learns from, and both losses to show: answers, true IDs."""
+        """What the arm learns from, and the losses to show: answers, true IDs, true places."""
         vlm, arm = self.vlm, ARMS[self.arm]
         batch = (packed_batch if vlm.family.name in PACKED else plain_batch)(vlm, cases)
         on_gpu = vlm.device.type == "cuda"
@@ -564,13 +632,18 @@ class _Run:
         log_probs = logits.float().log_softmax(-1)
         right = [log_probs[row, self._right(case)].logsumexp(0) for row, case in enumerate(cases)]
         answers = -torch.stack(right).mean()
-        wanted, means = (part.to(states.device) for part in self.pupil.wanted(cases))
-        ids = id_loss(states, means, wanted).mean()
-        loss = answers * arm.answers + (self.plan.weight * ids if arm.ids else 0.0)
-        if arm.ids == "shuffled":
-            true = self.teacher.wanted(cases)[0].to(states.device)
-            ids = id_loss(states.detach(), means, true).mean()
-        return loss, torch.stack([answers.detach(), ids.detach()]).float().cpu()
+        told, means = (part.to(states.device) for part in self.told.wanted(cases))
+        true = self.teacher.wanted(cases)[0].to(states.device)
+        ids = id_loss(states, means, true).mean()
+        places = place_loss(self.teacher.probed(states, means, cases), cases).mean()
+        second = {
+            "": 0.0,
+            "ids": self.plan.weight * ids,
+            "shuffled": self.plan.weight * id_loss(states, means, told).mean(),
+            "places": self.plan.place_weight * places,
+        }[arm.second]
+        loss = answers * arm.answers + second
+        return loss, torch.stack([answers, ids, places]).detach().float().cpu()
 
     def _right(self, case: Case) -> list[int]:
         key = (case.kind, case.toward)
@@ -692,21 +765,21 @@ def main() -> None:
     )
     parser.add_argument("model", help="what load_vlm takes")
     parser.add_argument("--out", type=Path, required=True, help="folder of the taught weights")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=[*ARMS][:3])
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=[*ARMS][:4])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--layer", type=int, help="block whose output is taught; the middle one")
     parser.add_argument("--count", type=int, default=200, help="held-out scenes to judge by")
     for name in ("steps", "images", "questions", "per_pass", "judge_every", "save_every"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(Plan, name))
-    for name in ("rate", "weight"):
-        parser.add_argument(f"--{name}", type=float, default=getattr(Plan, name))
+    for name in ("rate", "weight", "place_weight"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, default=getattr(Plan, name))
     arguments = parser.parse_args()
     on_gpu = torch.cuda.is_available()
     vlm = load_vlm(arguments.model, dtype=torch.bfloat16 if on_gpu else None)
     layer = vlm.n_layers // 2 if arguments.layer is None else arguments.layer
     names = [one for one in vars(Plan()) if hasattr(arguments, one)]
     plan = Plan(**{name: getattr(arguments, name) for name in names})
-    teacher = Teacher.from_model(vlm, vlm.resid_post(layer), plan.kinds)
+    teacher = Teacher.from_model(vlm, vlm.resid_post(layer), plan.kinds, plan=plan)
     judge = judge_by(held_out_cases(vlm, arguments.count, 1, plan.kinds))
     for seed, arm in itertools.product(arguments.seeds, arguments.arms):
         lesson = teach(vlm, teacher, arm, seed, plan, judge, arguments.out / "checkpoints")
