@@ -19,7 +19,7 @@ class Interval(NamedTuple):
     n: int
 
     def __str__(self) -> str:
-        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}] (n = {self.n})"
+        return f"{self.estimate:z.3f} [{self.low:z.3f}, {self.high:z.3f}] (n = {self.n})"
 
 
 def proportion(hits: Sequence[bool]) -> Interval:

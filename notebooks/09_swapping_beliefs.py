@@ -821,8 +821,8 @@ for short, arm in TWO.items():
 #
 # The same IDs, the same scenes, and the share that IDs swap is anything from
 # {glue:text}`ch9_range_ids` (noise: {glue:text}`ch9_range_noise`). For the IDs the largest step is
-# "{glue:text}`ch9_step_ids`" ({glue:text}`ch9_step_points_ids` points), for noise it is
-# "{glue:text}`ch9_step_noise`" ({glue:text}`ch9_step_points_noise` points).
+# “{glue:text}`ch9_step_ids`” ({glue:text}`ch9_step_points_ids` points), for noise it is
+# “{glue:text}`ch9_step_noise`” ({glue:text}`ch9_step_points_noise` points).
 #
 # Choosing on the test data flatters, says every textbook. Leaving that habit changed the IDs'
 # share by {glue:text}`ch9_step_block_ids` points here. We had expected a minus. But the paper's

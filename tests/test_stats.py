@@ -135,3 +135,4 @@ def test_a_layer_is_chosen_by_its_mean_and_samples_stay_whole():
 
 def test_an_interval_reads_well():
     assert str(stats.Interval(0.5, 0.25, 0.75, 12)) == "0.500 [0.250, 0.750] (n = 12)"
+    assert str(stats.Interval(-1e-5, -0.1, 1e-5, 12)) == "0.000 [-0.100, 0.000] (n = 12)"
