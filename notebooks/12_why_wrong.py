@@ -303,7 +303,7 @@ for short, name in (("", YES), ("_early", EARLY)):
         some = ASKED[name, "ordinary"][: 32 if SMALL else 150]
         own = [SCENES["ordinary"][case.labels["scene"]] for case in some]
         seen = diagnosis.read(MODELS[name], some, SITE[name])
-        told = [f"{value:.0%}" for value in GAUGES[name][0].accuracy(own, seen)]
+        told = [f"{100 * value:.0f} %" for value in GAUGES[name][0].accuracy(own, seen)]
     for which, value in zip(("all", "object"), told, strict=True):
         glue(f"ch12_probe_{which}{short}", value)
 

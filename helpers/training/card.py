@@ -1,6 +1,6 @@
 """Write a shipped model's card from its measured figures::
 
-python -m helpers.training.card tiny-llava helpers/organisms/tiny-llava
+    python -m helpers.training.card tiny-llava helpers/organisms/tiny-llava
 """
 
 import argparse
