@@ -44,8 +44,8 @@ def mean(values: Sequence[float], seed: int = 0) -> Interval:
 def share(values: Sequence[float], seed: int = 0) -> Interval:
     """Mean of what lies between 0 and 1, such as the share of hits in each scene.
 
-    A bootstrap interval over samples. Where all of them are alike it would have no width. Then it is
-    Clopper and Pearson's exact bound instead.
+    A bootstrap interval over samples. Where all of them are alike it would have no width, and the
+    interval is Clopper and Pearson's exact one instead.
 
     Raises:
         ValueError: if there are fewer than two samples, or one is below 0 or above 1.

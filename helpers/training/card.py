@@ -1,4 +1,6 @@
-"""Write a shipped model's card from its measured figures::
+"""Write a shipped model's card from its measured figures.
+
+On the command line::
 
     python -m helpers.training.card tiny-llava helpers/organisms/tiny-llava
 """
