@@ -883,8 +883,8 @@ for text, axes in zip(TEXTS, panels, strict=True):
     axes.set_title(text)
     axes.get_legend().remove()
 panels[0].set(ylabel="weight", ylim=(-1.5, 2))
-figure.tight_layout(rect=(0, 0, 1, 0.92))
 figure.legend(*panels[0].get_legend_handles_labels(), loc="upper center", ncols=4)
+figure.tight_layout(rect=(0, 0, 1, 0.92))
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 at = weights[weights["block"] == BLOCK].set_index(["text", "of"])

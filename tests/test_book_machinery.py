@@ -241,3 +241,16 @@ def test_a_live_widget_is_refused_unless_its_output_is_removed():
         book.refuse_widgets(notebook, "a.ipynb")
     cell.metadata["tags"] = ["remove-output"]
     book.refuse_widgets(notebook, "a.ipynb")
+
+
+def test_an_object_without_a_picture_is_refused():
+    def notebook(**data):
+        output = nbformat.v4.new_output("execute_result", data)
+        cells = [nbformat.v4.new_code_cell("figure.legend()", outputs=[output])]
+        return nbformat.v4.new_notebook(cells=cells)
+
+    told = "<matplotlib.legend.Legend at 0x7f8f9165ee10>"
+    with pytest.raises(book.BookError, match="cell 0: the output is '<matplotlib.legend.Legend"):
+        book.refuse_addresses(notebook(**{"text/plain": told}), "a.ipynb")
+    book.refuse_addresses(notebook(**{"text/plain": told, "image/png": "..."}), "a.ipynb")
+    book.refuse_addresses(notebook(**{"text/plain": "at 0x1, 3 < 4"}), "a.ipynb")

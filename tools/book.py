@@ -72,6 +72,7 @@ def stage(
         notebook = nbformat.read(executed / path.name, as_version=4)
         forget_the_run(notebook)
         refuse_widgets(notebook, path.name)
+        refuse_addresses(notebook, path.name)
         undescribed += [f"{path.name}, {what}" for what in describe_figures(notebook)]
         figures.append((path.stem, title_of(notebook), mark_figures(notebook, path.stem)))
         nbformat.write(notebook, source / "notebooks" / path.name)
@@ -104,6 +105,20 @@ def refuse_widgets(notebook, name: str) -> None:
                 f"{name}, cell {number}: the output is a live widget, which the book cannot show.\n"
                 "Tag the cell 'remove-output', or show a figure that needs no kernel."
             )
+
+
+def refuse_addresses(notebook, name: str) -> None:
+    """What a plotting call returns, such as "<Legend at 0x7f...>", is nothing to read."""
+    for number, cell in enumerate(notebook.cells):
+        hidden = {"remove-output", "remove-cell"} & set(cell.metadata.get("tags", []))
+        for output in [] if hidden else cell.get("outputs", []):
+            data = output.get("data", {})
+            told = data.get("text/plain", "") if set(data) == {"text/plain"} else ""
+            if re.search(r"<[^<>]* at 0x[0-9a-f]+>", told):
+                raise BookError(
+                    f"{name}, cell {number}: the output is {told[:80]!r}.\n"
+                    "End the cell with another line, or give the value a name."
+                )
 
 
 # ---------------------------------------------------------------- building
