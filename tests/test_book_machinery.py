@@ -250,7 +250,7 @@ def test_an_object_without_a_picture_is_refused():
         return nbformat.v4.new_notebook(cells=cells)
 
     told = "<matplotlib.legend.Legend at 0x7f8f9165ee10>"
-    with pytest.raises(book.BookError, match="cell 0: the output is '<matplotlib.legend.Legend"):
+    with pytest.raises(book.BookError, match=r"cell 0: the output is '<matplotlib\.legend\.Legend"):
         book.refuse_addresses(notebook(**{"text/plain": told}), "a.ipynb")
     book.refuse_addresses(notebook(**{"text/plain": told, "image/png": "..."}), "a.ipynb")
     book.refuse_addresses(notebook(**{"text/plain": "at 0x1, 3 < 4"}), "a.ipynb")
