@@ -141,7 +141,7 @@ CASES = [
     bad(lambda v, p: stats.proportion([]), ValueError, "no samples"),
     bad(lambda v, p: stats.mean([1.0]), ValueError, "at least two samples, not 1"),
     bad(lambda v, p: stats.share([1.0]), ValueError, "at least two samples, not 1"),
-    bad(lambda v, p: stats.share([0.5, 1.2]), ValueError, "between 0 and 1.*0.5 to 1.2"),
+    bad(lambda v, p: stats.share([0.5, 1.2]), ValueError, "these go from 0.5 to 1.2"),
     bad(lambda v, p: stats.mean([]), ValueError, "at least two samples, not 0"),
     bad(lambda v, p: stats.paired_difference([1, 2, 3], [1]), ValueError, "3 and 1 samples"),
     bad(lambda v, p: stats.ratio_of_means([1, 2], [1, 2, 3]), ValueError, "2 and 3 samples"),
