@@ -135,7 +135,6 @@ def draw_sets(vlm):
         DRAWN[key] = found | {"photos": photo_cases(vlm)}
     return dict(DRAWN[key])
 
-
 # %%
 def blur_eyes(vlm, scale=0.85):
     """Add noise to the weight matrices of the vision MLPs; return what was there."""
@@ -148,7 +147,6 @@ def blur_eyes(vlm, scale=0.85):
                 noise = torch.randn(weight.shape, generator=rng).to(weight)
                 weight += scale * weight.std() * noise
     return before
-
 
 # %% [markdown]
 # `vision_mlps` picks what will be taught, too: as in the paper, **only the MLPs of the vision
@@ -169,7 +167,6 @@ def blur_eyes(vlm, scale=0.85):
 def learns(name):
     # "vis..." somewhere on the path, and later a number right before "mlp".
     return bool(re.search(r"(^|\.)vis\w*\.(.*\.)?\d+\.mlp\.", name))
-
 
 # %%
 ch14.check_learns(learns)
@@ -227,7 +224,6 @@ def read_map(teacher, centred, cases):
             places[index, noun] = geometry.on_plane(centred[index, noun], axes)
     return places
 
-
 # %%
 def map_answers(vlm, teacher, cases):
     """For each case, whether the map answers right, and the ID loss of its nouns."""
@@ -240,7 +236,6 @@ def map_answers(vlm, teacher, cases):
     first_is_true = np.array([case.toward < 0 for case in cases])
     loss = 1 - geometry.cosine(centred, ids).mean(1).numpy()
     return pd.DataFrame({"map right": (step < 0) == first_is_true, "loss": loss})
-
 
 # %%
 PUPILS = {"beginner": MODELS[EARLY]}
@@ -364,7 +359,6 @@ def distance(states, means, ids):
     cosine = torch.nn.functional.cosine_similarity(states - means, ids, dim=-1)
     return 1 - cosine
 
-
 # %%
 ch14.check_distance(distance)
 
@@ -432,7 +426,6 @@ for pupil, key in KEY.items():
 def generator_for(seed, step):
     # A list of numbers, not their sum: with a sum, neighbouring seeds share nearly all.
     return np.random.default_rng([seed, step])
-
 
 # %%
 ch14.check_generator_for(generator_for)
@@ -512,7 +505,6 @@ def over_both(table, draws=2000):
     means = ((rows @ table) * columns).sum(1) / (seeds * scenes)
     low, high = np.quantile(means, [0.025, 0.975])
     return stats.Interval(float(table.mean()), float(low), float(high), scenes)
-
 
 # %%
 ch14.check_over_both(over_both)
@@ -621,7 +613,6 @@ def result(pupil, name, what):
     estimate, low, high, n = row.iloc[0][list(stats.Interval._fields)]
     return stats.Interval(float(estimate), float(low), float(high), int(n))
 
-
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, panels = plt.subplots(len(PUPILS), 2, figsize=(11, 3.2 * len(PUPILS)), squeeze=False)
 lines = {"before": "before", **ARMS}
@@ -657,7 +648,7 @@ for pupil, line in zip(PUPILS, panels, strict=True):
     line[1].axvline(0, color="0.3", lw=1)
 figure.tight_layout()
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the words for an interval", "code_prompt_hide": "Hide the code"}
 def in_points(found):
     """A difference in points of accuracy; "not measured" if there is none."""
     if found is None:
@@ -686,7 +677,7 @@ def against_places(pupil):
     return ("both helped, and we cannot tell them apart" if helped
             else "we cannot tell them apart, and not both helped")
 
-
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 SHORT = {"before": "before", "answers": "without", "ids": "with", "shuffled": "shuffled",
          "places": "places", "gain ids": "gain", "gain shuffled": "gain_shuffled",
          "gain places": "gain_places", "gain map": "gain_map", "gain vector": "gain_vector",
@@ -745,7 +736,7 @@ for pupil, key in KEY.items():
 # holds zero does not say that the two are the same. But as long as no test tells them apart, the plain reading is
 # enough: what helps is to be told places, in whichever form. That IDs are a *special* signal would need more.
 #
-# This arm nearly fooled us. Our first probes were fitted on clean grids, and were lost in clutter. The arm changed
+# This arm nearly fooled us. Our first probes were fitted on clean grids, and were lost in clutter, and their loss weighed little. The arm changed
 # nothing, and IDs less places came out well above zero: a clear win for IDs, over a teacher whom nobody could hear. Before
 # you beat a control, check that it did its job. (So the test was read twice for this arm, with those probes
 # and with these. The weight was chosen on training questions.)
@@ -790,7 +781,6 @@ def examine(pupil, lesson):
     turned = geometry.cosine(first.mean(site), old.mean(site)).mean()
     return {"map right": told["map right"].mean(), "loss": told["loss"].mean(), "fit": fit,
             "cosine": float(turned), "IDs": swaps["spatial IDs"], "random": swaps["random"]}
-
 
 # %%
 rows = []
@@ -874,7 +864,6 @@ def turned(ids, axes, angle):
     x, y = (cos - 1) * x - sin * y, sin * x + (cos - 1) * y
     return ids + x[..., None] * first + y[..., None] * second
 
-
 # %%
 ch14.check_turned(turned)
 
@@ -884,7 +873,7 @@ ch14.check_turned(turned)
 # - The ID loss asks that the centred state of a noun point where the ID of the true place points.
 #   Centre both sides by the same mean. Give each noun its own IDs.
 # - Arms had the same questions, drawn from the seed and the step alone, {glue:text}`ch14_seeds`
-#   seeds each, and one look at the test.
+#   seeds each, and one look at the test; the fourth arm, which came last, had two.
 # - Does the ID loss help beyond answers? The beginner: **{glue:text}`ch14_verdict`**,
 #   {glue:text}`ch14_gain`. The near-sighted: **{glue:text}`ch14_verdict_eyes`**,
 #   {glue:text}`ch14_gain_eyes`. The paper: 6 points, from one run in each arm.

@@ -148,7 +148,6 @@ told = [f"a {name} in frame {clip.when(name)[0]}" for name in clip.names]
 print(one.prompt.question)
 show_clip(clip, f"A clip of {FRAMES} frames, white but for {told[0]} and {told[1]}.")
 
-
 # %% [markdown]
 # Give this noun the ID of frame 0, of frame 1, and so on: add
 #
@@ -178,7 +177,6 @@ def crossing(log_odds):
         if now > 0 >= then:
             return frame + now / (now - then)
     return float("nan")
-
 
 # %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 figure, axes = plt.subplots(figsize=(7.5, 3.8))
@@ -231,7 +229,6 @@ def push_back(ids, site, times):
         for own, time in zip(ids, times, strict=True)
     ]
 
-
 # %%
 ch18.check_push_back(push_back)
 
@@ -257,10 +254,8 @@ def swapped(table):
     # Ten seeds of one clip are not ten clips: they stand or fall together.
     return stats.share(table[table["right"]].groupby("scene")["swapped"].mean())
 
-
 # %%
 ch18.check_swapped(swapped)
-
 
 # %%
 def aim(case, block, dose):
@@ -389,7 +384,7 @@ if LIVE:
     panels[-1, 1].set_xlabel("ends at: log-odds of the false answer")
     figure.tight_layout()
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show how arms are compared", "code_prompt_hide": "Hide the code"}
 def tell(found, names):
     """Glue numbers under their names, or that they were not measured."""
     for name in names:
@@ -423,7 +418,7 @@ def compare(table, key, shorts):
     found[f"{key}_nearest"] = f"{nearest}, {percent(rivals[nearest])}"
     return found | {f"{key}_gap": percent(gap), f"{key}_verdict": verdict}
 
-
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 found = {}
 for kind, table in trial.items():
     found |= compare(table, kind, SHORT)
@@ -515,7 +510,6 @@ def shout(vectors, streams, factor):
     # `normalize` leaves zeros alone; a plain division would make them 0 / 0.
     directions = torch.nn.functional.normalize(vectors, dim=-1)
     return factor * streams.norm(dim=-1, keepdim=True) * directions
-
 
 # %%
 ch18.check_shout(shout)
@@ -683,7 +677,6 @@ def bend(distance, log_odds):
         explained.append(np.sum(x * y) ** 2 / np.sum(x**2))
     return float(ch18.WIDTHS[int(np.argmax(explained))])
 
-
 # %%
 ch18.check_bend(bend)
 
@@ -727,8 +720,7 @@ def own_weight(odds, other, own):
     weights = np.linalg.lstsq(np.stack(design, 1), odds.ravel(), rcond=None)[0]
     return weights[3] / weights[1]
 
-
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show how curves are described", "code_prompt_hide": "Hide the code"}
 def about_shape(odds, other):
     distance = np.arange(FRAMES) - other[:, None]
     width = bend(distance[::2], odds[::2])
@@ -754,7 +746,7 @@ def about_crossings(odds, other):
         found["error"] = stats.mean(abs(pair[1] - pair[0]))
     return done, found
 
-
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the numbers", "code_prompt_hide": "Hide the code"}
 found, crossed = {}, []
 if framed is not None:
     clear = framed.query("distance != 0 and arm == 'turned'")
@@ -1013,7 +1005,6 @@ def longer(states, onset, offset):
         length = torch.where(same, length - length[same].mean(), length)
     # A middle with one length only is all zeros by now, and has no say.
     return length @ states / length.square().sum()
-
 
 # %%
 ch18.check_longer(longer)

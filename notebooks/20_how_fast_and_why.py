@@ -138,7 +138,7 @@ glue("speed_blocks", vlm.n_layers)
 #
 # What is left is a small corner.
 
-# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show how a pass is drawn", "code_prompt_hide": "Hide the code"}
 KEYS = 0.2  # of a block's work, about this share goes into keys and values
 first_text = prompt.image_patches.positions[-1] + 1
 WIDTH = {"image": 10.0, "is the": 2.5, "suffix": 7.0}  # drawn widths; the image is cut short
@@ -170,7 +170,7 @@ def table_of_work(axes, title, times, vision, begin, bottom, trimmed=False):
         style = {"color": "white", "fontsize": 26, "ha": "center", "weight": "bold"}
         axes.text(edges[1] / 2, n / 2, f"{times} ×", **style)
 
-
+# %% tags=["hide-input"] mystnb={"code_prompt_show": "Show the code of the figure", "code_prompt_hide": "Hide the code"}
 cells = {
     "naive": 3 * len(prompt) * vlm.n_layers,
     "one pass, image encoded once": len(prompt) * vlm.n_layers,
@@ -221,7 +221,6 @@ def passes(tokens, first, blocks, depth, edits):
     # One clean pass, and then for each edit a corner of the table.
     return 1 + edits * (tokens - first) * (blocks - depth) / (tokens * blocks)
 
-
 # %%
 ch20.check_passes(passes)
 for count in (1, 16, 64, 1024):
@@ -259,7 +258,6 @@ def one_pass(vectors):
     found = [vlm.run_with_hooks(prompt, adding(vector))[:, -1] for vector in vectors]
     return torch.cat(found)
 
-
 # %% [markdown]
 # The clean pass and the source do not depend on the {term}`dose` or the seed, so they need not be
 # repeated. Next, the image. Its features enter before the first block. Keep what enters there,
@@ -287,7 +285,6 @@ def batched(vectors, size=8):
             found.append(vlm.model(inputs_embeds=rows, logits_to_keep=1).logits[:, -1])
     return torch.cat(found)
 
-
 # %% [markdown]
 # Then the prefix. A transformer that writes text keeps the keys and values of the tokens that
 # it has seen: the *KV cache*. An edit at "frog" leaves all keys and values before "frog" as
@@ -306,7 +303,6 @@ def behind_prefix(vectors, size=8):
             output = vlm.model(inputs_embeds=rows, past_key_values=cache, logits_to_keep=1)
         found.append(output.logits[:, -1])
     return torch.cat(found)
-
 
 # %% [markdown]
 # And last, what no cache of a library gives you: start in the middle of the model, share the
@@ -498,7 +494,6 @@ def merge(out_a, log_a, out_b, log_b):
     share = torch.sigmoid(log_a - log_b)[..., None]
     return out_b + share * (out_a - out_b)
 
-
 # %%
 ch20.check_merge(merge)
 
@@ -649,7 +644,6 @@ def suffix_logits(vlm, embeds, start):
     )
     return output.logits[:, -1]
 
-
 # %%
 if BY_HAND:
     ch20.check_suffix_logits(suffix_logits, vlm, prompt)
@@ -675,7 +669,6 @@ def rows_that_fit(budget, prefix, suffix, blocks, width, bytes_each, copied):
         return budget // ((prefix + suffix) * token)
     # What is shared is paid first; if even that does not fit, there is no row.
     return max(0, (budget - prefix * token) // (suffix * token))
-
 
 # %%
 ch20.check_rows_that_fit(rows_that_fit)
@@ -709,7 +702,6 @@ def replace_key(out, log_z, old, old_value, new, new_value):
     total = 1 - leaves + comes
     out = out - leaves[:, None] * old_value + comes[:, None] * new_value
     return out / total[:, None], log_z + total.log()
-
 
 # %%
 ch20.check_replace_key(replace_key)
